@@ -1,0 +1,1 @@
+"""What runs the pipeline: the Prefect flow, local services, deployments and the command line."""

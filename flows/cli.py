@@ -1,0 +1,258 @@
+"""`genloop`: the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.errors import GenloopError, ParamsError, SourceError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+Settings = Annotated[list[str] | None, typer.Option("-S", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")]
+
+
+@app.callback()
+def genloop() -> None:
+    """Turn images into a steadily better supply of new, checked content."""
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str | None, typer.Option(help="Folder, archive, Parquet, s3://, http(s):// or sample://digits.")
+    ] = None,
+    setting: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Run the whole loop: collect, validate, preprocess, train, evaluate, promote, generate."""
+    start = time.perf_counter()
+    with _stdout_for_json(as_json) as write:
+        root = _prepare()
+        params = _params(root, source, setting)
+        from flows import wiring
+
+        with _only_run(root), wiring.environment_for_run(root, ("s3", "prefect")) as services:
+            _announce("starting local services")
+            from flows.loop import LAST, loop
+
+            services.wait(timeout_s=120)
+            ready = time.perf_counter() - start
+            summary = loop(root, params)
+            spent = {"start": round(ready, 2), **summary.seconds, "total": round(time.perf_counter() - start, 2)}
+            summary = summary.model_copy(update={"seconds": spent})
+        from pipeline.files import write_json
+
+        write_json(root / LAST, summary.model_dump())
+        if as_json:
+            write(summary.model_dump_json(indent=1))
+        else:
+            _show(summary)
+
+
+@app.command()
+def generate(
+    count: Annotated[int | None, typer.Option(min=1, help="Items; params.yaml's generate.count if left out.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The batch's seed.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Deliver a batch by the champion. The same batch asked for twice is the same batch."""
+    with _stdout_for_json(as_json) as write:
+        root = _prepare()
+        params = _params(root, None, None)
+        wanted = {"count": count, "seed": seed}
+        changed = params.generate.model_copy(update={k: v for k, v in wanted.items() if v is not None})
+        from flows import wiring
+        from pipeline.stages import SHARDS
+        from pipeline.values import Shards
+
+        with wiring.environment_for_run(root, ("s3",)) as services:
+            from flows.loop import deliver
+
+            services.wait()
+            champion = wiring.registry(root).champion(params.promote.name)
+            if champion is None:
+                raise GenloopError("there is no champion yet", where=params.promote.name, remedy="`genloop run` first")
+            snapshot = Shards.model_validate_json((root / SHARDS / "shards.json").read_text()).snapshot
+            batch = deliver.fn(root, params.model_copy(update={"generate": changed}), champion, snapshot)
+        write(batch.model_dump_json(indent=1) if as_json else f"{batch.uri}  {batch.items:,} items")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Dataset version, champion and last batch."""
+    from flows.summary import Summary
+    from pipeline.settings import workspace
+
+    last = workspace() / "runs/last.json"
+    if not last.exists():
+        raise GenloopError("no run yet", where=str(workspace()), remedy="`genloop run`")
+    summary = Summary.model_validate_json(last.read_text())
+    print(summary.model_dump_json(indent=1)) if as_json else _show(summary)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what of the environment works, what does not, and the remedy."""
+    from flows.doctor import diagnose
+    from pipeline.settings import workspace
+
+    checks = diagnose(workspace())
+    if as_json:
+        print(json.dumps([vars(check) for check in checks], indent=1))
+    else:
+        from rich.console import Console
+
+        colours = {"ok": "green", "warn": "yellow", "fail": "red"}
+        for check in checks:
+            remedy = f"  → {check.remedy}" if check.remedy and check.state != "ok" else ""
+            line = f"[{colours[check.state]}]{check.state:<5}[/] {check.name:<16} "
+            Console(highlight=False).print(line, end="")
+            print(check.detail + remedy)
+    raise typer.Exit(1 if any(check.state == "fail" for check in checks) else 0)
+
+
+@app.command()
+def up() -> None:
+    """Start the local services with their pages and print their addresses."""
+    from flows.services import up as start
+
+    for service in start(_prepare(), ("s3", "prefect", "mlflow")):
+        print(f"{service.name:<8} {service.url}")
+
+
+@app.command()
+def down() -> None:
+    """Stop the local services."""
+    from flows.services import down as stop
+    from pipeline.settings import workspace
+
+    for service in stop(workspace()):
+        print(f"{service.name:<8} stopped")
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="The workspace to make.")]) -> None:
+    """Make a workspace elsewhere: params.yaml, dvc.yaml and DVC's own files."""
+    make_workspace(folder)
+    print(f"{folder}: a workspace; GENLOOP_WORKSPACE={folder} genloop run")
+
+
+def make_workspace(folder: Path) -> None:
+    import pipeline
+    from pipeline.adapters.versions import initialise
+
+    home = Path(pipeline.__file__).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
+        if not (folder / name).exists():
+            shutil.copyfile(home.parent / name, folder / name)
+    if not (folder / "pipeline").exists():
+        (folder / "pipeline").symlink_to(home)
+    initialise(folder)
+
+
+def _prepare() -> Path:
+    from pipeline.adapters.versions import initialise
+    from pipeline.settings import workspace
+
+    root = workspace()
+    if not (root / "dvc.yaml").exists():
+        raise ParamsError("not a workspace", where=str(root), remedy="`genloop init FOLDER` makes one")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    initialise(root)
+    return root
+
+
+def _params(root: Path, source: str | None, settings: list[str] | None) -> Any:
+    from pipeline.settings import override_params
+
+    pairs = list(settings or [])
+    if source is not None:
+        pairs.insert(0, f"collect.source={json.dumps(_relative(source, root))}")
+    return override_params(root / "params.yaml", pairs)
+
+
+def _relative(source: str, root: Path) -> str:
+    if "://" in source:
+        return source
+    if not Path(source).exists():
+        raise SourceError("there is nothing there", where=source, remedy="check the path")
+    return os.path.relpath(source, root)
+
+
+class _only_run:
+    """One run a workspace at a time; a second one is refused."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "var").mkdir(exist_ok=True)
+        self.file = (root / "var/run.lock").open("w")
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GenloopError("another run is at work here", remedy="wait for it, or use another workspace") from None
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+class _stdout_for_json:
+    """While inside, everything printed goes to stderr, also by child processes; `write` reaches the real stdout."""
+
+    def __init__(self, active: bool) -> None:
+        self.active = active
+
+    def __enter__(self) -> Any:
+        if not self.active:
+            return print
+        sys.stdout.flush()
+        self.kept = os.dup(1)
+        os.dup2(2, 1)
+        return lambda text: os.write(self.kept, (text + "\n").encode())
+
+    def __exit__(self, *error: object) -> None:
+        if self.active:
+            sys.stdout.flush()
+            os.dup2(self.kept, 1)
+            os.close(self.kept)
+
+
+def _show(summary: Any) -> None:
+    from rich.console import Console
+
+    from flows.summary import render
+
+    Console().print(render(summary))
+
+
+def _announce(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    from pipeline.stages import mended
+
+    try:
+        app()
+    except Exception as error:
+        known = mended(error)
+        if not known:
+            raise
+        print(f"genloop: {known}", file=sys.stderr)
+        sys.exit(known.exit_code)
+
+
+if __name__ == "__main__":
+    main()

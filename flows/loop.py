@@ -1,0 +1,230 @@
+"""The loop as one Prefect flow; its body reads like the sentence in the README."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from flows import wiring
+from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
+from pipeline import stages
+from pipeline.adapters.versions import Versions
+from pipeline.errors import ERRORS, GenloopError, ServiceError
+from pipeline.files import sha256_file, sha256_json, write_json
+from pipeline.progress import bar
+from pipeline.promote import decide
+from pipeline.settings import Params
+from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
+
+COLLECTED = Path("runs/collected.json")
+LAST = Path("runs/last.json")
+
+
+def _passing(task_: Any, run: Any, state: Any) -> bool:
+    """Retry only what can pass by itself: a service that did not answer."""
+    try:
+        state.result()
+    except ServiceError:
+        return True
+    except Exception:
+        return False
+    return False
+
+
+@task(task_run_name="collect")
+def collect(workspace: Path, params: Params) -> bool:
+    """Collect where the source or the settings changed; whether anything was done."""
+    from pipeline.collect.sources import fingerprint
+
+    key = sha256_json({"collect": params.collect.model_dump(), "found": fingerprint(params.collect.source, workspace)})
+    receipt = workspace / COLLECTED
+    done = receipt.exists() and json.loads(receipt.read_text())["key"] == key
+    if done and (workspace / stages.SNAPSHOT / "snapshot.json").exists():
+        return False
+    stages.run_stage("collect", workspace)
+    Versions(workspace).commit("collect")
+    write_json(receipt, {"key": key})
+    return True
+
+
+@task(task_run_name="{stage}")
+def reproduce(workspace: Path, stage: str) -> bool:
+    """Have DVC bring one stage up to date; whether it ran."""
+    receipt = workspace / stages.RECEIPTS / f"{stage}.json"
+    try:
+        return Versions(workspace).reproduce(stage)
+    except ServiceError:
+        known = json.loads(receipt.read_text()).get("error") if receipt.exists() else None
+        if known:
+            raise ERRORS.get(known.pop("kind"), GenloopError)(known.pop("what"), **known) from None
+        raise
+
+
+@task(task_run_name="register {card.model}", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
+def register(workspace: Path, params: Params, card: Scorecard, snapshot: str) -> ModelVersion:
+    tags = {
+        "snapshot": snapshot,
+        "commit": _commit(workspace),
+        "params": sha256_file(workspace / "params.yaml"),
+        "dvc_lock": sha256_file(workspace / "dvc.lock"),
+    }
+    return wiring.registry(workspace).register(
+        params.promote.name,
+        workspace / stages.BUNDLE,
+        card,
+        tags,
+        workspace / stages.PICTURES,
+        workspace / stages.CURVES,
+    )
+
+
+@task(task_run_name="champion's scorecard")
+def rescore_champion(workspace: Path, params: Params, card: Scorecard) -> tuple[ModelVersion | None, Scorecard | None]:
+    """The champion and its scorecard in the challenger's space and holdout, re-scored where they differ."""
+    registry = wiring.registry(workspace)
+    champion = registry.champion(params.promote.name)
+    if champion is None:
+        return None, None
+    if champion.bundle == card.model:
+        return champion, card
+    kept = registry.scorecard(champion)
+    if (kept.space, kept.samples) == (card.space, card.samples):
+        return champion, kept
+    return champion, _rescore(workspace, params, champion)
+
+
+def _rescore(workspace: Path, params: Params, champion: ModelVersion) -> Scorecard | None:
+    """None where the champion can't make such images at all (another size or other classes)."""
+    cache = (
+        workspace
+        / "runs/rescored"
+        / f"{champion.bundle}-{sha256_file(workspace / stages.SHARDS / 'shards.json')[:16]}.json"
+    )
+    if cache.exists():
+        return Scorecard.model_validate_json(cache.read_text())
+    from pipeline.evaluate.step import score
+    from pipeline.model.bundle import load_bundle
+    from pipeline.shards import open_shards
+
+    shards = open_shards(workspace / stages.SHARDS)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = load_bundle(wiring.registry(workspace).download_bundle(champion, Path(folder)))
+    shape, meta = bundle.generator.shape, shards.meta
+    if (shape.size, shape.channels, bundle.classes) != (meta.size, meta.channels, meta.classes):
+        return None
+    with bar("champion", "") as show:
+        judged = score(
+            params.evaluate, shards, bundle.sample, bundle.id, workspace / stages.EVALUATORS,
+            lambda stage, done, total: show(done, total, stage),
+        )  # fmt: skip
+    write_json(cache, judged.scorecard.model_dump())
+    return judged.scorecard
+
+
+@task(task_run_name="promote")
+def promote(
+    workspace: Path,
+    params: Params,
+    model: ModelVersion,
+    card: Scorecard,
+    champion: ModelVersion | None,
+    best: Scorecard | None,
+) -> tuple[ModelVersion, Decision]:
+    if champion and champion.bundle == model.bundle:
+        return champion, Decision(promoted=False, gates=(), reason="is the champion")
+    decision = decide(params.promote, card, best)
+    return (wiring.registry(workspace).promote(model) if decision.promoted else model), decision
+
+
+@task(task_run_name="deliver", retries=3, retry_delay_seconds=2, retry_condition_fn=_passing)
+def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str) -> Batch:
+    from pipeline.generate.order import make_order
+    from pipeline.generate.publish import committed
+    from pipeline.generate.publish import deliver as publish
+
+    registry, store = wiring.registry(workspace), wiring.store()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = registry.download_bundle(model, Path(folder))
+        classes = tuple(json.loads((bundle / "config.json").read_text())["classes"])
+        order = make_order(params.generate, model, classes, snapshot)
+        done = committed(store, order)
+        if done:
+            return done
+        from pipeline.model.bundle import load_bundle
+
+        with bar("generate", "items") as show:
+            return publish(store, order, lambda: load_bundle(bundle), lambda made: show(made, order.count, ""))
+
+
+@flow(name="loop", flow_run_name="loop on {params.collect.source}", validate_parameters=False)
+def loop(workspace: Path, params: Params) -> Summary:
+    """Collect, validate, preprocess, train, evaluate, register, promote, generate and publish."""
+    seconds: dict[str, float] = {}
+    fresh: dict[str, bool] = {}
+    with _timed(seconds, "collect"):
+        fresh["collect"] = collect(workspace, params)
+    for stage in [name for name in stages.STAGES if name != "collect"]:
+        with _timed(seconds, stage):
+            fresh[stage] = reproduce(workspace, stage)
+    validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
+    card = Scorecard.model_validate_json((workspace / stages.SCORECARD).read_text())
+    shards = Shards.model_validate_json((workspace / stages.SHARDS / "shards.json").read_text())
+    with _timed(seconds, "register"):
+        model = register(workspace, params, card, shards.snapshot)
+        before, best = rescore_champion(workspace, params, card)
+        model, decision = promote(workspace, params, model, card, before, best)
+    with _timed(seconds, "generate"):
+        champion = model if model.alias == "champion" else before
+        batch = deliver(workspace, params, champion, shards.snapshot) if champion else None
+    summary = Summary(
+        snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
+        model=summarise_model(model, card, decision, before, best),
+        batch=summarise_batch(batch),
+        seconds=seconds,
+        up_to_date=[name for name, ran in fresh.items() if not ran],
+        picture=str(workspace / stages.PICTURES / "samples.png"),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    _show_in_prefect(summary)
+    return summary
+
+
+def _show_in_prefect(summary: Summary) -> None:
+    rows = [
+        {
+            "metric": name,
+            "model": value,
+            "champion": summary.model.champion.get(name),
+            "floor": summary.model.floor.get(name),
+        }
+        for name, value in summary.model.scorecard.items()
+    ]
+    create_table_artifact(rows, key="scorecard", description=f"{summary.model.name} v{summary.model.version}")
+    create_markdown_artifact(f"Samples: `{summary.picture}`\n\n{summary.model.decision}", key="samples")
+    if summary.batch:
+        create_link_artifact(summary.batch.uri, key="batch", link_text=f"{summary.batch.items} items")
+
+
+class _timed:
+    def __init__(self, seconds: dict[str, float], name: str) -> None:
+        self.seconds, self.name = seconds, name
+
+    def __enter__(self) -> None:
+        self.start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds[self.name] = round(time.perf_counter() - self.start, 2)
+
+
+def _commit(workspace: Path) -> str:
+    import subprocess
+
+    found = subprocess.run(["git", "-C", str(workspace), "rev-parse", "HEAD"], capture_output=True, text=True)
+    return found.stdout.strip() or "none"

@@ -1,0 +1,99 @@
+"""What a run came to: one typed value, as JSON and as a page a person enjoys reading."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.evaluate.directions import DIRECTIONS
+from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Value
+
+
+class SnapshotSummary(Value):
+    id: str
+    items: int
+    rejected: int
+
+
+class ModelSummary(Value):
+    name: str
+    version: int
+    alias: str
+    scorecard: dict[str, float]
+    floor: dict[str, float] = {}
+    champion_version: int | None = None
+    champion: dict[str, float] = {}
+    decision: str = ""
+
+
+class BatchSummary(Value):
+    id: str
+    uri: str
+    items: int
+
+
+class Summary(Value):
+    snapshot: SnapshotSummary
+    model: ModelSummary
+    batch: BatchSummary | None
+    seconds: dict[str, float]
+    up_to_date: list[str]
+    picture: str
+    finished_at: str
+
+
+def summarise_model(
+    model: ModelVersion, card: Scorecard, decision: Decision, champion: ModelVersion | None, best: Scorecard | None
+) -> ModelSummary:
+    return ModelSummary(
+        name=model.name,
+        version=model.version,
+        alias=model.alias,
+        scorecard=card.metrics,
+        floor=card.floor,
+        champion_version=champion.version if champion else None,
+        champion=best.metrics if best else {},
+        decision=decision.reason,
+    )
+
+
+def summarise_batch(batch: Batch | None) -> BatchSummary | None:
+    return BatchSummary(id=batch.id, uri=batch.uri, items=batch.items) if batch else None
+
+
+def render(summary: Summary) -> Any:
+    """A rich renderable."""
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.table import Table
+
+    facts = Table.grid(padding=(0, 2))
+    snapshot, model, batch = summary.snapshot, summary.model, summary.batch
+    facts.add_row("dataset", f"[b]{snapshot.id}[/b]  {snapshot.items:,} items, {snapshot.rejected:,} rejected")
+    facts.add_row("model", f"[b]{model.name} v{model.version}[/b]  {model.alias}  ({model.decision})")
+    facts.add_row("batch", f"[b]{batch.uri}[/b]  {batch.items:,} items" if batch else "none: no champion yet")
+    facts.add_row("picture", summary.picture)
+    total = summary.seconds.get("total", 0)
+    spent = ", ".join(
+        f"{name} {value:.0f} s" for name, value in summary.seconds.items() if value >= 0.5 and name != "total"
+    )
+    facts.add_row("time", f"[b]{total:.0f} s[/b]  {spent}")
+    if summary.up_to_date:
+        facts.add_row("up to date", ", ".join(summary.up_to_date))
+    return Panel(Group(facts, "", _scores(model)), title="genloop", expand=False, border_style="green")
+
+
+def _scores(model: ModelSummary) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    headings = ["metric", "better", f"v{model.version}", "real against real"]
+    if model.champion and model.champion_version != model.version:
+        headings.insert(3, f"champion v{model.champion_version}")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("metric", "better") else "right")
+    for name, value in model.scorecard.items():
+        cells = [name, DIRECTIONS.get(name, ""), f"{value:.4g}"]
+        if len(headings) == 5:
+            cells.append(f"{model.champion[name]:.4g}" if name in model.champion else "–")
+        table.add_row(*cells, f"{model.floor[name]:.4g}" if name in model.floor else "–")
+    return table

@@ -1,0 +1,1 @@
+"""The work of genloop, one module or folder a step; it knows no orchestrator."""

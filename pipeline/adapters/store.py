@@ -1,0 +1,114 @@
+"""Object stores: S3, and a folder in the same shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from pipeline.errors import ServiceError
+from pipeline.files import replacing
+
+
+class Store(Protocol):
+    """Keys are relative paths with slashes."""
+
+    def put(self, key: str, data: bytes, content_type: str) -> None: ...
+
+    def put_new(self, key: str, data: bytes, content_type: str) -> bool:
+        """Write unless the key is there already (where the store can tell); False if it was."""
+        ...
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def uri(self, key: str) -> str: ...
+
+
+class FolderStore:
+    """Objects as files below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        with replacing(self._path(key)) as temporary:
+            temporary.write_bytes(data)
+
+    def put_new(self, key: str, data: bytes, content_type: str) -> bool:
+        if self._path(key).exists():
+            return False
+        self.put(key, data, content_type)
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        path = self._path(key)
+        return path.read_bytes() if path.is_file() else None
+
+    def uri(self, key: str) -> str:
+        return self._path(key).as_uri()
+
+    def _path(self, key: str) -> Path:
+        path = (self.folder / key).resolve()
+        if not path.is_relative_to(self.folder):
+            raise ValueError(f"key {key!r} leaves the store")
+        return path
+
+
+class S3Store:
+    """One bucket, through boto3 with timeouts, adaptive retries and checksums where the server asks for them."""
+
+    def __init__(self, bucket: str, endpoint: str = "") -> None:
+        import boto3
+        from botocore.config import Config
+
+        self.bucket = bucket
+        self._client: Any = boto3.client(
+            "s3",
+            endpoint_url=endpoint or None,
+            config=Config(
+                signature_version="s3v4",
+                connect_timeout=5,
+                read_timeout=60,
+                retries={"mode": "adaptive", "total_max_attempts": 6},
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+        self._where = f"s3://{bucket}" + (f" at {endpoint}" if endpoint else "")
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        self._call("put_object", Key=key, Body=data, ContentType=content_type)
+
+    def put_new(self, key: str, data: bytes, content_type: str) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            self._call("put_object", Key=key, Body=data, ContentType=content_type, IfNoneMatch="*")
+            return True
+        except ServiceError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] == "PreconditionFailed":
+                return False
+            raise
+
+    def get(self, key: str) -> bytes | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            return bytes(self._call("get_object", Key=key)["Body"].read())
+        except ServiceError as error:
+            cause = error.__cause__
+            if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in ("NoSuchKey", "404"):
+                return None
+            raise
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    def _call(self, name: str, **arguments: Any) -> Any:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return getattr(self._client, name)(Bucket=self.bucket, **arguments)
+        except (BotoCoreError, ClientError) as error:
+            remedy = "`genloop doctor` tells what works; check GENLOOP_S3_ENDPOINT, GENLOOP_BUCKET and the credentials"
+            raise ServiceError(f"S3 did not do {name}: {error}", where=self._where, remedy=remedy) from error

@@ -1,0 +1,1 @@
+"""Collect items from a source into an immutable snapshot."""

@@ -1,0 +1,114 @@
+"""Tar and zip archives, read in one pass and never unpacked to disk."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from typing import IO, cast
+
+from pipeline.collect.items import IGNORED, TOO_LARGE, RawItem
+from pipeline.collect.labels import common_root, hidden, label_and_split, unsafe
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2")
+BLOCK_BYTES = 1 << 20
+
+
+def read_tar(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
+    """Members in the order of the archive."""
+    with tarfile.open(fileobj=_decompressed(file), mode="r|", bufsize=BLOCK_BYTES) as archive:
+        while (member := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
+            if not member.isdir():
+                yield _tar_item(archive, member, max_item_bytes)
+
+
+def read_zip(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
+    """Members in the order of the archive's directory."""
+    with zipfile.ZipFile(file) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        root = common_root(m.filename for m in members if not hidden(m.filename) and not unsafe(m.filename))
+        for member in members:
+            yield _zip_item(archive, member, root, max_item_bytes)
+
+
+def _tar_item(archive: tarfile.TarFile, member: tarfile.TarInfo, cap: int) -> RawItem:
+    path = member.name.removeprefix("./")
+    problem = _name_problem(path)
+    if problem is None and not member.isreg():
+        problem = "link in archive" if member.issym() or member.islnk() else "device in archive"
+    if problem is None and member.size > cap:
+        problem = _too_large(member.size, cap)
+    data = b"" if problem else _member_bytes(archive, member)
+    return RawItem(path, data, *label_and_split(path), problem)
+
+
+def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Straight from the stream: `extractfile` costs more than the read."""
+    stream = archive.fileobj
+    if stream is None or member.issparse():
+        file = archive.extractfile(member)
+        return file.read() if file else b""
+    stream.seek(member.offset_data)
+    data = bytes(stream.read(member.size))
+    if len(data) != member.size:
+        raise tarfile.ReadError("unexpected end of data")
+    return data
+
+
+def _zip_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: str, cap: int) -> RawItem:
+    path, data = member.filename, b""
+    kind = member.external_attr >> 28
+    problem = _name_problem(path)
+    if problem is None and kind not in (0, 0o10):
+        problem = "link in archive" if kind == 0o12 else "device in archive"
+    if problem is None and member.flag_bits & 1:
+        problem = "encrypted"
+    if problem is None and member.file_size > cap:
+        problem = _too_large(member.file_size, cap)
+    if problem is None:
+        data, problem = _unzip(archive, member, cap)
+    return RawItem(path, data, *label_and_split(path, root), problem)
+
+
+def _unzip(archive: zipfile.ZipFile, member: zipfile.ZipInfo, cap: int) -> tuple[bytes, str | None]:
+    """At most one byte more than `cap`, whatever the directory says of the size."""
+    try:
+        with archive.open(member) as stream:
+            data = stream.read(cap + 1)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        return b"", f"damaged in archive: {error}"
+    return (b"", _too_large(len(data), cap)) if len(data) > cap else (data, None)
+
+
+def _name_problem(path: str) -> str | None:
+    if unsafe(path):
+        return "unsafe path in archive"
+    return IGNORED if hidden(path) else None
+
+
+def _too_large(size: int, cap: int) -> str:
+    return f"{TOO_LARGE}: {size} bytes, max_item_bytes is {cap}"
+
+
+def _decompressed(file: IO[bytes]) -> IO[bytes]:
+    """The tar inside, whichever compression its first bytes say."""
+    import bz2
+    import gzip
+    import lzma
+
+    stream = io.BufferedReader(cast(io.RawIOBase, file), BLOCK_BYTES)
+    magic = stream.peek(8)
+    if magic.startswith(b"\x1f\x8b"):
+        return cast(IO[bytes], gzip.open(stream))
+    if magic.startswith(b"\xfd7zXZ"):
+        return lzma.open(stream)
+    if magic.startswith(b"BZh"):
+        return cast(IO[bytes], bz2.open(stream))
+    if magic.startswith(b"\x28\xb5\x2f\xfd"):
+        import zstandard
+
+        reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
+        return cast(IO[bytes], reader)
+    return stream

@@ -1,0 +1,55 @@
+"""Label and split of an item, from its path alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
+    ("test", "testing", "val", "valid", "validation", "holdout"), "holdout"
+)
+
+
+def split_of(name: str) -> str:
+    """'train', 'holdout', or '' for a name that is no split."""
+    return SPLITS.get(name.lower(), "")
+
+
+def label_and_split(path: str, root: str | None = None) -> tuple[str | None, str]:
+    """The folder after a split folder is the label.
+
+    Without a split folder it is the first below `root`, or where the root isn't known (a stream), the innermost.
+    """
+    folders = [part for part in path.split("/")[:-1] if part not in ("", ".")]
+    for i, name in enumerate(folders):
+        if split_of(name):
+            return (folders[i + 1] if i + 1 < len(folders) else None), split_of(name)
+    if root is None:
+        return (folders[-1] if folders else None), ""
+    below = folders[len([part for part in root.split("/") if part]) :]
+    return (below[0] if below else None), ""
+
+
+def common_root(paths: Iterable[str]) -> str:
+    """The folders that wrap every path. A lone class folder can't be told from a wrapper: it is one."""
+    found: list[str] | None = None
+    for path in paths:
+        folders = path.split("/")[:-1]
+        if found is None:
+            found = folders
+        while found and folders[: len(found)] != found:
+            found = found[:-1]
+        if not found:
+            return ""
+    return "/".join(found or [])
+
+
+def hidden(path: str) -> bool:
+    """Whether a file is the system's, not the source's."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return any(part.startswith(".") or part == "__MACOSX" or part == "Thumbs.db" for part in parts)
+
+
+def unsafe(path: str) -> bool:
+    """Whether an archive member would land outside the folder that it is unpacked in."""
+    path = path.replace("\\", "/")
+    return path.startswith("/") or path[1:3] == ":/" or ".." in path.split("/")

@@ -1,0 +1,51 @@
+"""A snapshot's rows: everything but the bytes at once, the bytes a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.values import Snapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_manifest(folder: Path) -> pa.Table:
+    """All columns but image.bytes, with `path`, and `part` and `row` by which `read_bytes` finds the bytes."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    snapshot = Snapshot.model_validate_json((folder / "snapshot.json").read_text())
+    tables = []
+    for part in snapshot.parts:
+        with pq.ParquetFile(folder / "parts" / part.name) as file:
+            columns = [name for name in file.schema_arrow.names if name != "image"]
+            table = file.read(["image.path", *columns])
+        paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
+        table = table.drop_columns("image").add_column(0, "path", paths)
+        table = table.append_column("part", pa.array([part.name] * len(table), pa.string()))
+        tables.append(table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64))))
+    return pa.concat_tables(tables)
+
+
+def read_bytes(folder: Path, part: str, rows: Sequence[int]) -> list[bytes]:
+    """The bytes of these rows of one part, in the order asked for; only their row groups are read."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    wanted = np.asarray(rows, dtype=np.int64)
+    found: dict[int, bytes] = {}
+    with pq.ParquetFile(folder / "parts" / part) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            here = np.unique(wanted[(wanted >= start) & (wanted < end)])
+            if len(here):
+                column = file.read_row_group(group, columns=["image.bytes"])["image"].combine_chunks()
+                values = column.field("bytes").take(here - start).to_pylist()
+                found.update(zip(here.tolist(), values, strict=True))
+            start = end
+    return [found[row] for row in wanted.tolist()]

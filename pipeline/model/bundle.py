@@ -1,0 +1,80 @@
+"""A bundle: weights (safetensors), a JSON config, and how to make images of them. Never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from .networks import Generator, Shape
+from .noise import latents
+
+CHUNK = 64
+
+
+class BundleError(ValueError):
+    """The bundle is damaged or not one of ours."""
+
+
+class Bundle:
+    """A generator ready to sample."""
+
+    def __init__(self, generator: Generator, classes: tuple[str, ...], bundle_id: str) -> None:
+        self.generator, self.classes, self.id = generator.eval(), classes, bundle_id
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        labels: NDArray[np.int64],
+        seeds: NDArray[np.int64],
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> NDArray[np.uint8]:
+        """uint8 [N, C, H, W]. Always run in chunks of one size, so that neighbours never change a pixel."""
+        shape = self.generator.shape
+        out = np.empty((len(labels), shape.channels, shape.size, shape.size), np.uint8)
+        for start in range(0, len(labels), CHUNK):
+            stop = min(start + CHUNK, len(labels))
+            z = np.zeros((CHUNK, shape.z_dim), np.float32)
+            y = np.zeros(CHUNK, np.int64)
+            z[: stop - start] = latents(seeds[start:stop], shape.z_dim)
+            y[: stop - start] = labels[start:stop]
+            images = self.generator(torch.from_numpy(z), torch.from_numpy(y))
+            out[start:stop] = quantise(images[: stop - start]).numpy()
+            progress(stop)
+        return out
+
+
+def quantise(images: torch.Tensor) -> torch.Tensor:
+    """float [-1, 1] to uint8 [0, 255], rounded to nearest."""
+    return images.mul(127.5).add(127.5).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def save_bundle(folder: Path, generator: Generator, classes: tuple[str, ...]) -> str:
+    """Write `weights.safetensors` and `config.json` to `folder`; returns the bundle's id."""
+    weights = folder / "weights.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}, weights)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    config = {"format": 1, "shape": generator.shape.as_dict(), "classes": classes, "sha256": digest}
+    (folder / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+    return digest[:16]
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Raises BundleError where the files are missing, altered or of another format."""
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        weights = folder / "weights.safetensors"
+        if hashlib.sha256(weights.read_bytes()).hexdigest() != config["sha256"]:
+            raise BundleError(f"{weights}: its hash is not the one in config.json")
+        generator = Generator(Shape(**config["shape"]))
+        generator.load_state_dict(load_file(weights))
+    except (OSError, KeyError, TypeError, json.JSONDecodeError, SafetensorError, RuntimeError) as error:
+        raise BundleError(f"{folder}: not a bundle: {error}") from error
+    return Bundle(generator, tuple(config["classes"]), config["sha256"][:16])

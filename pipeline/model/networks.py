@@ -1,0 +1,98 @@
+"""The generator and the discriminator: small convolutional networks, batch norm in the generator only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides a network: images are [N, channels, size, size]; `classes` is 1 without labels."""
+
+    size: int
+    channels: int
+    classes: int
+    z_dim: int
+    width: int
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def base_size(size: int) -> tuple[int, int]:
+    """(side of the smallest feature map, number of doublings to `size`).
+
+    Raises ValueError where halving at least twice does not lead to a side of 4 to 8.
+    """
+    doublings = 2
+    while size % 2**doublings == 0 and size // 2**doublings > 8:
+        doublings += 1
+    base = size // 2**doublings
+    if size % 2**doublings or not 4 <= base <= 8:
+        raise ValueError(
+            f"size {size} is not 4 to 8 doubled at least twice; 16, 20, 24, 28, 32, 48, 64, 128 or 256 are"
+        )
+    return base, doublings
+
+
+def channels_at(level: int, width: int) -> int:
+    """Feature maps after `level` halvings, counted from 1; at most eight times the width."""
+    return int(width * min(2 ** (level - 1), 8))
+
+
+class Generator(nn.Module):
+    """z float32 [N, z_dim], labels int64 [N] -> images float32 [N, C, H, W] in [-1, 1]."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.shape = shape
+        base, doublings = base_size(shape.size)
+        top = channels_at(doublings, shape.width)
+        self.base, self.top = base, top
+        self.embed = nn.Embedding(shape.classes, shape.z_dim)
+        self.project = nn.Linear(2 * shape.z_dim, top * base * base)
+        self.norm = nn.BatchNorm2d(top)
+        self.blocks = nn.ModuleList()
+        self.norms = nn.ModuleList()
+        for level in range(doublings, 1, -1):
+            narrower = channels_at(level - 1, shape.width)
+            self.blocks.append(nn.ConvTranspose2d(channels_at(level, shape.width), narrower, 4, 2, 1))
+            self.norms.append(nn.BatchNorm2d(narrower))
+        self.to_image = nn.ConvTranspose2d(channels_at(1, shape.width), shape.channels, 4, 2, 1)
+
+    def forward(self, z: Tensor, labels: Tensor) -> Tensor:
+        x = self.project(torch.cat([z, self.embed(labels)], dim=1)).view(-1, self.top, self.base, self.base)
+        x = torch.relu(self.norm(x))
+        for block, norm in zip(self.blocks, self.norms, strict=True):
+            x = torch.relu(norm(block(x)))
+        return torch.tanh(self.to_image(x).float())
+
+
+class Discriminator(nn.Module):
+    """images float32 [N, C, H, W] in [-1, 1], labels int64 [N] -> scores float32 [N].
+
+    The label enters by projection (Miyato and Koyama 2018, section 3).
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        base, doublings = base_size(shape.size)
+        widths = [shape.channels, *(channels_at(level, shape.width) for level in range(1, doublings + 1))]
+        self.blocks = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
+        features = widths[-1] * base * base
+        self.score = nn.Linear(features, 1)
+        self.embed = nn.Embedding(shape.classes, features)
+        nn.init.normal_(self.embed.weight, std=features**-0.5)
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        x: Any = images
+        for block in self.blocks:
+            x = nn.functional.leaky_relu(block(x), 0.2)
+        x = x.flatten(1)
+        scores: Tensor = (self.score(x).squeeze(1) + (x * self.embed(labels)).sum(1)).float()
+        return scores

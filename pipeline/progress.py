@@ -1,0 +1,37 @@
+"""Progress bars on stderr, one line a piece of work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def bar(title: str, unit: str) -> Iterator[Callable[[int, int | None, str], None]]:
+    """Yield `show(done, total, note)`; a total of None means not known yet."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(f"{title:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(title, total=None, note="")
+
+        def show(done: int, total: int | None = None, note: str = "") -> None:
+            progress.update(task, completed=done, total=total, note=note)
+
+        yield show

@@ -1,0 +1,50 @@
+"""The shards on disk: fixed-size uint8 arrays, read memory-mapped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.values import Shards
+
+
+@dataclass(frozen=True)
+class ShardsReader:
+    """Images are uint8 [N, C, H, W], labels int64 [N]; both memory-mapped, never loaded whole."""
+
+    meta: Shards
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    holdout_images: NDArray[np.uint8]
+    holdout_labels: NDArray[np.int64]
+
+
+def open_shards(folder: Path) -> ShardsReader:
+    """Open what `preprocess` wrote to `folder`."""
+    return ShardsReader(
+        Shards.model_validate_json((folder / "shards.json").read_text()),
+        *(
+            np.load(folder / f"{split}-{kind}.npy", mmap_mode="r")
+            for split in ("train", "holdout")
+            for kind in ("images", "labels")
+        ),
+    )
+
+
+def content_id(arrays: list[NDArray[np.generic]], header: str) -> str:
+    """16 hex digits of the SHA-256 over the arrays' bytes, read in bounded blocks."""
+    digest = hashlib.sha256(header.encode())
+    for array in arrays:
+        for block in _blocks(array):
+            digest.update(np.ascontiguousarray(block).view(np.uint8).data)
+    return digest.hexdigest()[:16]
+
+
+def _blocks(array: NDArray[np.generic], rows: int = 4096) -> Iterator[NDArray[np.generic]]:
+    for start in range(0, len(array), rows):
+        yield array[start : start + rows]

@@ -1,0 +1,144 @@
+"""One command for each DVC stage: `python -m pipeline.stages STAGE`, run in a workspace."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.errors import DiskError, GenloopError
+from pipeline.files import replacing_folder, write_json
+from pipeline.progress import bar
+from pipeline.settings import Params, load_params
+from pipeline.values import Snapshot
+
+SNAPSHOT, ACCEPTED, QUARANTINE = Path("data/snapshot"), Path("data/accepted.parquet"), Path("data/quarantine")
+DOCS, VALIDATION = Path("data/docs"), Path("data/validation.json")
+SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/curves.csv")
+SCORECARD, PICTURES = Path("data/scorecard.json"), Path("data/pictures")
+CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"), Path("runs/stages")
+
+
+def collect(params: Params) -> None:
+    from pipeline.collect.snapshot import collect as step
+
+    with bar("collect", "items") as show:
+        step(params.collect, Path.cwd(), SNAPSHOT, lambda done: show(done, None, ""))
+
+
+def validate(params: Params) -> None:
+    from pipeline.validate.step import validate as step
+
+    step(params.validation, SNAPSHOT, ACCEPTED, QUARANTINE, DOCS, VALIDATION)
+
+
+def preprocess(params: Params) -> None:
+    from pipeline.preprocess import preprocess as step
+
+    total = read_snapshot(Path.cwd()).items
+    with bar("preprocess", "items") as show:
+        identity = read_snapshot(Path.cwd()).id
+        step(params.preprocess, SNAPSHOT, ACCEPTED, SHARDS, identity, lambda done: show(done, total, ""))
+
+
+def train(params: Params) -> None:
+    from pipeline.shards import open_shards
+    from pipeline.training.step import Tick
+    from pipeline.training.step import train as step
+
+    with bar("train", "images") as show:
+
+        def watch(tick: Tick, preview: object) -> None:
+            note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
+            show(tick.images_seen, tick.budget, note)
+
+        step(params.train, open_shards(SHARDS), CHECKPOINTS, BUNDLE, CURVES, watch)
+
+
+def evaluate(params: Params) -> None:
+    from pipeline.evaluate.pictures import comparison
+    from pipeline.evaluate.step import score
+    from pipeline.model.bundle import load_bundle
+    from pipeline.shards import open_shards
+
+    shards, bundle = open_shards(SHARDS), load_bundle(BUNDLE)
+    with bar("evaluate", "") as show:
+        judged = score(
+            params.evaluate,
+            shards,
+            bundle.sample,
+            bundle.id,
+            EVALUATORS,
+            lambda stage, done, total: show(done, total, stage),
+        )
+    title = f"model {bundle.id} on snapshot {shards.meta.snapshot}"
+    with replacing_folder(PICTURES) as folder:
+        sheet = comparison(
+            judged.samples,
+            judged.labels,
+            judged.nearest,
+            shards.train_images,
+            shards.holdout_images,
+            shards.meta.classes,
+            title,
+        )
+        sheet.save(folder / "samples.png")
+    write_json(SCORECARD, judged.scorecard.model_dump())
+
+
+STAGES: dict[str, Callable[[Params], None]] = {
+    step.__name__: step for step in (collect, validate, preprocess, train, evaluate)
+}
+
+
+def read_snapshot(workspace: Path) -> Snapshot:
+    return Snapshot.model_validate_json((workspace / SNAPSHOT / "snapshot.json").read_text())
+
+
+def mended(error: BaseException) -> GenloopError | None:
+    """The error as one that a person can mend, where it is one."""
+    if isinstance(error, GenloopError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        return DiskError(
+            error.strerror or str(error), where=str(error.filename or Path.cwd()), remedy="free some space"
+        )
+    return None
+
+
+def run_stage(name: str, workspace: Path) -> None:
+    """Run a stage here and leave a receipt in runs/stages: seconds, or the error."""
+    os.chdir(workspace)
+    start, receipt = time.perf_counter(), RECEIPTS / f"{name}.json"
+    receipt.unlink(missing_ok=True)
+    try:
+        STAGES[name](load_params(Path("params.yaml")))
+    except BaseException as error:
+        known = mended(error)
+        if known and not isinstance(known, DiskError):
+            fields = {"kind": type(known).__name__, "what": known.what, "where": known.where, "remedy": known.remedy}
+            write_json(receipt, {"error": fields})
+        raise
+    write_json(receipt, {"seconds": round(time.perf_counter() - start, 2)})
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0] not in STAGES:
+        print(f"usage: python -m pipeline.stages {{{','.join(STAGES)}}}", file=sys.stderr)
+        return 2
+    try:
+        run_stage(arguments[0], Path.cwd())
+    except Exception as error:
+        known = mended(error)
+        if not known:
+            raise
+        print(f"{arguments[0]}: {known}", file=sys.stderr)
+        return known.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

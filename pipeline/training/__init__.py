@@ -1,0 +1,1 @@
+"""Train: shards into a bundle, resumable at any moment."""

@@ -1,0 +1,1 @@
+"""Tell accepted items from rejected ones, keep both, and judge the dataset as a whole."""

@@ -1,0 +1,91 @@
+"""The frozen values that pass between steps: hashes, counts and locations, never arrays."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Part(Value):
+    """One immutable Parquet file of a snapshot, named by the hash of its rows."""
+
+    name: str
+    items: int
+
+
+class Snapshot(Value):
+    """What was collected. `id` is the hash of the set of (sha256, label, split), whatever their order."""
+
+    id: str
+    items: int
+    ignored: int
+    parts: tuple[Part, ...]
+
+
+class Validation(Value):
+    """What the suite said of a snapshot."""
+
+    snapshot: str
+    items: int
+    accepted: int
+    rejected: int
+    reasons: dict[str, int]
+    classes: dict[str, int]
+
+
+class Shards(Value):
+    """Fixed-size uint8 arrays; `id` is the hash of their bytes."""
+
+    id: str
+    snapshot: str
+    size: int
+    channels: int
+    classes: tuple[str, ...]
+    train_items: int
+    holdout_items: int
+
+
+class Scorecard(Value):
+    """Metrics of one model on one holdout in one feature space; `floor` is real against real, same counts."""
+
+    model: str
+    shards: str
+    space: str
+    samples: int
+    metrics: dict[str, float]
+    floor: dict[str, float]
+
+
+class GateResult(Value):
+    gate: str
+    value: float
+    bound: float
+    direction: str
+    passed: bool
+
+
+class Decision(Value):
+    """Whether the challenger becomes champion, and why."""
+
+    promoted: bool
+    gates: tuple[GateResult, ...]
+    reason: str
+
+
+class ModelVersion(Value):
+    name: str
+    version: int
+    alias: str
+    bundle: str
+    uri: str
+
+
+class Batch(Value):
+    id: str
+    uri: str
+    items: int
+    model: str
+    version: int

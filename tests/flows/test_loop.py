@@ -1,0 +1,133 @@
+"""The whole loop on digits, through real Prefect, MLflow, DVC and S3."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = ["-S", "train.images_seen=3200", "-S", "evaluate.classifier_steps=30", "-S", "evaluate.tstr_images=500"]
+OPEN_GATES = [
+    "-S",
+    "promote.gates={nfd: {at_most: 100000.0}}",
+    "-S",
+    "generate.count=120",
+    "-S",
+    "generate.part_items=50",
+]
+
+
+def genloop(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    environment = {**os.environ, "GENLOOP_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loop")
+    assert genloop(folder, "init", str(folder)).returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(workspace: Path) -> dict[str, Any]:
+    done = genloop(workspace, "run", "--json", *SMALL, *OPEN_GATES)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_the_first_run_goes_from_images_to_a_committed_batch(workspace: Path, first: dict[str, Any]) -> None:
+    import pyarrow.parquet as pq
+
+    assert first["snapshot"]["items"] == 1797
+    assert (first["model"]["version"], first["model"]["alias"]) == (1, "champion")
+    assert {"fd", "nfd", "kd", "precision", "recall", "coverage", "memorised", "tstr"} <= first["model"][
+        "scorecard"
+    ].keys()
+    batch = workspace / "var/s3" / first["batch"]["uri"].removeprefix("s3://")
+    assert json.loads((batch / "_COMMITTED.json").read_text())["items"] == 120
+    rows = pq.read_table(batch / "data").to_pylist()
+    assert sorted(row["index"] for row in rows) == list(range(120))
+    assert {row["label"] for row in rows} == set("0123456789")
+    assert Path(first["picture"]).stat().st_size > 10_000
+
+
+def test_again_nothing_is_made_anew(workspace: Path, first: dict[str, Any]) -> None:
+    done = genloop(workspace, "run", "--json")
+    assert done.returncode == 0, done.stderr
+    again = json.loads(done.stdout)
+    assert again["up_to_date"] == ["collect", "validate", "preprocess", "train", "evaluate"]
+    assert (again["snapshot"], again["batch"]) == (first["snapshot"], first["batch"])
+    assert again["model"]["version"] == first["model"]["version"]
+    status = json.loads(genloop(workspace, "status", "--json").stdout)
+    assert status["batch"] == first["batch"]
+
+
+def test_dvc_agrees_with_the_flow(workspace: Path, first: dict[str, Any]) -> None:
+    from dvc.repo import Repo
+
+    here = os.getcwd()
+    os.chdir(workspace)
+    try:
+        assert Repo(str(workspace)).status() == {}
+    finally:
+        os.chdir(here)
+
+
+def test_the_registered_model_runs_without_this_repository(
+    workspace: Path, first: dict[str, Any], tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    batch = workspace / "var/s3" / first["batch"]["uri"].removeprefix("s3://")
+    row = pq.read_table(batch / "data").slice(7, 1).to_pylist()[0]
+    code = (
+        "import sys; sys.path = [p for p in sys.path if not p.endswith('main')]\n"
+        "import mlflow, pandas as pd\n"
+        f"mlflow.set_tracking_uri('sqlite:///{workspace}/var/mlflow.db')\n"
+        f"model = mlflow.pyfunc.load_model('models:/generator@champion')\n"
+        f"out = model.predict(pd.DataFrame({{'label': ['{row['label']}'], 'seed': [{row['seed']}]}}))\n"
+        "assert not any(name == 'pipeline' or name.startswith('pipeline.') for name in sys.modules)\n"
+        "sys.stdout.write(out['image'][0].hex())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert bytes.fromhex(done.stdout) == row["image"]["bytes"]
+
+
+def test_a_challenger_that_fails_a_gate_leaves_the_champion(workspace: Path, first: dict[str, Any]) -> None:
+    done = genloop(workspace, "run", "--json", "-S", "train.seed=5", "-S", "promote.gates={nfd: {at_most: 0.0001}}")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["model"]["alias"] == "challenger"
+    assert "nfd is" in summary["model"]["decision"] and "missed by" in summary["model"]["decision"]
+    assert summary["batch"] == first["batch"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["-S", "train.minuts=5"], 2, "unknown key 'train.minuts'"),
+        (["-S", "train.batch=-1"], 2, "train.batch = -1"),
+        (["--source", "nowhere-at-all"], 3, "nothing there"),
+    ],
+)
+def test_a_users_mistake_is_one_line(workspace: Path, arguments: list[str], code: int, words: str) -> None:
+    done = genloop(workspace, "run", *arguments)
+    assert done.returncode == code
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_with_no_images_stops_before_training(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/notes.png").write_text("no image")
+    done = genloop(workspace, "run", "--source", str(tmp_path))
+    assert done.returncode == 3, done.stderr
+    assert "Traceback" not in done.stderr

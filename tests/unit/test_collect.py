@@ -1,0 +1,214 @@
+import gzip
+import io
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from pipeline.collect.labels import label_and_split
+from pipeline.collect.snapshot import collect
+from pipeline.collect.sources import fingerprint, open_source
+from pipeline.errors import SourceError
+from pipeline.manifest import read_bytes, read_manifest
+from pipeline.media.image import encode_png
+from pipeline.settings import Collect
+from pipeline.values import Snapshot
+
+MNIST = Path(__file__).parents[3] / "shared/data/mnist-png.tar.xz"
+
+
+def png(seed: int) -> bytes:
+    return encode_png(np.random.default_rng(seed).integers(0, 256, (1, 8, 8), dtype=np.uint8))
+
+
+FILES = {f"{split}/{label}/{i}.png": png(hash((i, label == "a", split == "train")) % 2**32)
+         for split in ("train", "test") for label in "ab" for i in range(3)}  # fmt: skip
+
+
+def folder(root: Path, files: dict[str, bytes] = FILES) -> Path:
+    for name, data in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    return root
+
+
+def tar(files: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def snap(source: Path | str, workspace: Path, **settings: int) -> tuple[Snapshot, dict[str, str | None]]:
+    snapshot = collect(Collect(source=str(source), **settings), workspace, workspace / "snapshot")
+    table = read_manifest(workspace / "snapshot")
+    return snapshot, dict(zip(table["path"].to_pylist(), table["problem"].to_pylist(), strict=True))
+
+
+def test_folder_tar_and_zip_are_one_snapshot_in_any_order(tmp_path: Path) -> None:
+    backwards = dict(reversed(FILES.items()))
+    (tmp_path / "a.tar").write_bytes(tar(backwards))
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar(FILES)))
+    (tmp_path / "a.tar.zst").write_bytes(zstandard.compress(tar(FILES)))
+    folder(tmp_path / "plain")
+    zipped(tmp_path / "a.zip", {f"wrap/{name}": data for name, data in FILES.items()})
+    ids = {snap(name, tmp_path)[0].id for name in ("plain", "a.tar", "a.tar.gz", "a.tar.zst", "a.zip")}
+    assert len(ids) == 1
+
+
+def test_columns_and_bytes(tmp_path: Path) -> None:
+    snapshot, _ = snap(folder(tmp_path / "s"), tmp_path)
+    table = read_manifest(tmp_path / "snapshot")
+    rows = table.to_pylist()
+    assert {(r["label"], r["split"]) for r in rows} == {(c, s) for c in "ab" for s in ("train", "holdout")}
+    assert read_bytes(tmp_path / "snapshot", snapshot.parts[0].name, [5, 0, 5]) == [
+        FILES[rows[i]["path"]] for i in (5, 0, 5)
+    ]
+
+
+def test_collecting_again_gives_the_same_parts(tmp_path: Path) -> None:
+    source = folder(tmp_path / "s")
+    assert snap(source, tmp_path)[0] == snap(source, tmp_path)[0]
+
+
+def test_digits(tmp_path: Path) -> None:
+    snapshot, problems = snap("sample://digits", tmp_path)
+    labels = read_manifest(tmp_path / "snapshot")["label"].unique().to_pylist()
+    assert snapshot.items == 1797 and sorted(labels) == list("0123456789") and set(problems.values()) == {None}
+
+
+def test_idx_pair(tmp_path: Path) -> None:
+    pixels = np.arange(3 * 64, dtype=np.uint8).tobytes()
+    images = struct.pack(">4I", 0x803, 3, 8, 8) + pixels
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(gzip.compress(images))
+    (tmp_path / "t10k-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x801, 3) + bytes([7, 8, 9]))
+    for source in (tmp_path, tmp_path / "t10k-images-idx3-ubyte.gz"):
+        items = list(open_source(str(source), tmp_path))
+        assert [(item.label, item.split) for item in items] == [(x, "holdout") for x in "789"]
+    assert items[0].data == encode_png(np.arange(64, dtype=np.uint8).reshape(1, 8, 8))
+
+
+def test_parquet_with_class_names(tmp_path: Path) -> None:
+    image = pa.array([{"bytes": png(i), "path": f"{i}.png"} for i in range(2)])
+    table = pa.table({"image": image, "label": [1, 0]})
+    info = b'{"info": {"features": {"label": {"names": ["cat", "dog"], "_type": "ClassLabel"}}}}'
+    pq.write_table(table.replace_schema_metadata({b"huggingface": info}), tmp_path / "train-0.parquet")
+    for source in (tmp_path, tmp_path / "train-0.parquet"):
+        assert [(i.label, i.split) for i in open_source(str(source), tmp_path)] == [("dog", "train"), ("cat", "train")]
+
+
+def test_hostile_tar(tmp_path: Path) -> None:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for name, kind in (("/etc/x", b"0"), ("a/../../x", b"0"), ("link", b"2"), ("dev", b"3"), ("big", b"0")):
+            member = tarfile.TarInfo(name)
+            member.type, member.size = kind, 300 if name == "big" else 0
+            archive.addfile(member, io.BytesIO(b"x" * member.size))
+        for name in ("ok.png", ".hidden", "__MACOSX/x"):
+            member = tarfile.TarInfo(name)
+            member.size = len(png(1))
+            archive.addfile(member, io.BytesIO(png(1)))
+    (tmp_path / "a.tar").write_bytes(data.getvalue())
+    snapshot, problems = snap("a.tar", tmp_path, max_item_bytes=250)
+    assert snapshot.ignored == 2
+    assert problems.pop("big", "").startswith("too large")  # type: ignore[union-attr]
+    unsafe = "unsafe path in archive"
+    assert problems == {
+        "/etc/x": unsafe,
+        "a/../../x": unsafe,
+        "link": "link in archive",
+        "dev": "device in archive",
+        "ok.png": None,
+    }
+
+
+def test_hostile_zip(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"../x": b"x", "locked": b"secret", "ok.png": png(1), "big": b"x" * 999})
+    raw = path.read_bytes()
+    at = raw.index(b"PK\x01\x02", raw.index(b"PK\x01\x02") + 1)
+    path.write_bytes(raw[: at + 8] + b"\x01" + raw[at + 9 :])
+    _, problems = snap("a.zip", tmp_path, max_item_bytes=500)
+    assert problems["../x"] == "unsafe path in archive" and problems["locked"] == "encrypted"
+    assert (problems["big"] or "").startswith("too large") and problems["ok.png"] is None
+
+
+def test_bad_files_are_named(tmp_path: Path) -> None:
+    source = folder(tmp_path / "s", {"ok.png": png(1), "cut.png": png(2)[:60], "note.txt": b"words", "no.png": b""})
+    (source / "out.png").symlink_to("/etc/passwd")
+    (source / ".DS_Store").write_bytes(b"x")
+    snapshot, problems = snap(source, tmp_path)
+    assert snapshot.ignored == 1
+    assert (problems.pop("cut.png") or "").startswith("truncated or damaged image")
+    assert problems == {
+        "ok.png": None,
+        "note.txt": "not an image",
+        "no.png": "empty file",
+        "out.png": "link out of the source",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("1.png", (None, "")),
+        ("é/1.png", ("é", "")),
+        ("mnist/Train/7/1.png", ("7", "train")),
+        ("val/1.png", (None, "holdout")),
+        ("test.png", (None, "")),
+    ],
+)
+def test_labels(path: str, expected: tuple[str | None, str]) -> None:
+    assert label_and_split(path) == expected
+
+
+def test_faults_name_the_source(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar(FILES))[:-300])
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    (tmp_path / "a.doc").write_bytes(b"x")
+    (tmp_path / "empty").mkdir()
+    folder(tmp_path / "text", {"a.txt": b"words"})
+    for source, text in {
+        "gone": "not there",
+        "a.tar.gz": "damaged",
+        "a.zip": "damaged",
+        "a.doc": "not a known kind",
+        "empty": "empty",
+        "text": "no images in the source",
+        "http://127.0.0.1:9/a.zip": "network|not there",
+    }.items():
+        with pytest.raises(SourceError, match=text) as caught:
+            snap(source, tmp_path)
+        assert caught.value.where == source and caught.value.remedy
+    assert not (tmp_path / "snapshot").exists()
+
+
+def test_fingerprint_sees_a_change(tmp_path: Path) -> None:
+    source = folder(tmp_path / "s")
+    before = fingerprint("s", tmp_path)
+    assert before == fingerprint(str(source), tmp_path)
+    (source / "new.png").write_bytes(png(1))
+    assert before != fingerprint("s", tmp_path)
+
+
+@pytest.mark.skipif(not MNIST.exists(), reason="../shared/data is absent")
+def test_mnist(tmp_path: Path) -> None:
+    _, problems = snap(MNIST, tmp_path)
+    splits = read_manifest(tmp_path / "snapshot")["split"].value_counts().to_pylist()
+    assert {s["values"]: s["counts"] for s in splits} == {"": 1, "holdout": 10_000, "train": 60_000}
+    assert {path for path, problem in problems.items() if problem} == {"LICENSE"}
