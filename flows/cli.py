@@ -34,6 +34,8 @@ def run(
 ) -> None:
     """Run the whole loop: collect, validate, preprocess, train, evaluate, promote, generate."""
     start = time.perf_counter()
+    if source is not None and "://" not in source:
+        source = os.path.abspath(source)
     with _stdout_for_json(as_json) as write:
         root = _prepare()
         params = _params(root, source, setting)
@@ -169,6 +171,8 @@ def _prepare() -> Path:
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("DO_NOT_TRACK", "true")
     initialise(root)
+    os.environ["GENLOOP_WORKSPACE"] = str(root)
+    os.chdir(root)  # DVC reads paths from where it stands
     return root
 
 
@@ -244,14 +248,21 @@ def _announce(text: str) -> None:
 def main() -> None:
     from pipeline.stages import mended
 
+    code: object = 0
     try:
         app()
+    except SystemExit as stop:
+        code = stop.code
     except Exception as error:
         known = mended(error)
         if not known:
             raise
         print(f"genloop: {known}", file=sys.stderr)
-        sys.exit(known.exit_code)
+        code = known.exit_code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Prefect's threads outlive its server and would hold the process for minutes; all work is done and written here.
+    os._exit(code if isinstance(code, int) else 1)
 
 
 if __name__ == "__main__":

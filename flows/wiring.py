@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +45,17 @@ def environment_for_run(workspace: Path, names: tuple[str, ...]) -> Iterator[ser
         try:
             yield started
         finally:
+            _drain_prefect()
             os.environ.clear()
             os.environ.update(before)
+
+
+def _drain_prefect() -> None:
+    """Send what Prefect still holds; once its server is gone it would try for minutes."""
+    if "prefect" in sys.modules:
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all(timeout=5)
 
 
 def store() -> S3Store:
