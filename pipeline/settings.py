@@ -49,7 +49,7 @@ class Train(Value):
     z_dim: PositiveInt = 64
     lr: PositiveFloat = 0.002
     lr_end: Share = 0.05
-    gamma: float = Field(0.5, ge=0)
+    gamma: float = Field(0.1, ge=0)
     penalty_every: PositiveInt = 4
     ema: float = Field(0.999, ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
