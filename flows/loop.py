@@ -147,8 +147,8 @@ def promote(
 
 @task(
     task_run_name="deliver by {model.name} v{model.version}",
-    retries=3,
-    retry_delay_seconds=2,
+    retries=2,
+    retry_delay_seconds=[2, 10],
     retry_condition_fn=_passing,
 )
 def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str) -> Batch:
@@ -207,7 +207,7 @@ def loop(workspace: Path, params: Params) -> Summary:
         batch = deliver(workspace, params, champion, shards.snapshot) if champion else None
     if Environment().dvc_push:
         with _timed(seconds, "push"):
-            fresh["push"] = push(workspace)
+            push(workspace)
     summary = Summary(
         snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
         model=summarise_model(model, card, decision, before, best),

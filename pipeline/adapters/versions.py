@@ -79,5 +79,6 @@ def initialise(workspace: Path) -> None:
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
         config["core"]["autostage"] = False
+        config["core"]["check_update"] = False
         config["cache"]["type"] = ["reflink", "hardlink", "copy"]
     repo.close()
