@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "true",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5; a server that dies was waited for for minutes
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
@@ -61,6 +64,7 @@ def be_quiet() -> None:
     """Telemetry and chatter off, before the libraries are imported."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    logging.raiseExceptions = False  # a log line that can't be sent is not worth a line of its own
 
 
 def _check_configured(environment: Environment, names: tuple[str, ...]) -> None:
