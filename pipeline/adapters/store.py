@@ -68,7 +68,7 @@ class S3Store:
                 signature_version="s3v4",
                 connect_timeout=5,
                 read_timeout=60,
-                retries={"mode": "adaptive", "total_max_attempts": 6},
+                retries={"mode": "adaptive", "total_max_attempts": 4},
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
