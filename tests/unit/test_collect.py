@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
+from pipeline.collect import snapshot as snapshot_module
 from pipeline.collect.labels import label_and_split
 from pipeline.collect.snapshot import collect
 from pipeline.collect.sources import fingerprint, open_source
@@ -70,6 +71,43 @@ def test_folder_tar_and_zip_are_one_snapshot_in_any_order(tmp_path: Path) -> Non
     zipped(tmp_path / "a.zip", {f"wrap/{name}": data for name, data in FILES.items()})
     ids = {snap(name, tmp_path)[0].id for name in ("plain", "a.tar", "a.tar.gz", "a.tar.zst", "a.zip")}
     assert len(ids) == 1
+
+
+TREES = {
+    "flat": (["1.png", "2.png", "3.png"], {None}),
+    "flat in a wrapper": (["w/1.png", "w/2.png", "w/3.png"], {None}),
+    "flat in wrappers": (["v/w/1.png", "v/w/2.png"], {None}),
+    "classes": (["a/1.png", "b/1.png", "b/2.png"], {"a", "b"}),
+    "classes in a wrapper": (["w/a/1.png", "w/b/1.png", "w/b/2.png"], {"a", "b"}),
+    "train and test": (["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"], {"a", "b"}),
+    "train and test in a wrapper": (["w/train/a/1.png", "w/train/b/1.png", "w/test/a/1.png"], {"a", "b"}),
+    "train and test of one class": (["train/a/1.png", "test/a/1.png"], {"a"}),
+    "deeper below classes": (["a/x/1.png", "a/y/2.png", "b/x/1.png", "b/z/z/1.png"], {"a", "b"}),
+    "deeper in a wrapper": (["w/a/x/1.png", "w/a/2.png", "w/b/1.png"], {"a", "b"}),
+    "odd names": (["w/é ü/1.png", "w/%2e%2e/1.png", "w/日本\\語/1.png"], {"é ü", "%2e%2e", "日本\\語"}),
+    "a dot before": (["./a/1.png", "./b/1.png"], {"a", "b"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("part_bytes", [1, snapshot_module.PART_BYTES])
+@pytest.mark.parametrize("tree", TREES)
+def test_a_folder_its_tar_and_its_zip_are_one_snapshot(
+    tmp_path: Path, tree: str, part_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the tar's first parts were written before its root was known."""
+    monkeypatch.setattr(snapshot_module, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(snapshot_module, "CHUNK_ITEMS", 1)
+    paths, labels = TREES[tree]
+    files = {path: png(i) for i, path in enumerate(paths)}
+    folder(tmp_path / "plain", files)
+    zipped(tmp_path / "a.zip", files)
+    (tmp_path / "a.tar").write_bytes(tar(files))
+    (tmp_path / "b.tar").write_bytes(tar(dict(reversed(files.items()))))
+    found = set()
+    for name in ("plain", "a.zip", "a.tar", "b.tar"):
+        found.add(snap(name, tmp_path)[0].id)
+        assert set(read_manifest(tmp_path / "snapshot")["label"].to_pylist()) == labels, name
+    assert len(found) == 1
 
 
 def test_columns_and_bytes(tmp_path: Path) -> None:
