@@ -46,6 +46,7 @@ def run(
             from flows.loop import LAST, loop
 
             services.wait(timeout_s=120)
+            wiring.store().check()  # before an hour of training, not after
             ready = time.perf_counter() - start
             summary = loop(root, params)
             spent = {"start": round(ready, 2), **summary.seconds, "total": round(time.perf_counter() - start, 2)}
@@ -79,6 +80,7 @@ def generate(
             from flows.loop import deliver
 
             services.wait()
+            wiring.store().check()
             champion = wiring.registry(root).champion(params.promote.name)
             if champion is None:
                 raise GenloopError("there is no champion yet", where=params.promote.name, remedy="`genloop run` first")
