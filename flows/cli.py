@@ -50,6 +50,7 @@ def run(
 
                 wiring.point_versions(root, services.get("s3"))
                 services.wait(timeout_s=120)
+                wiring.store().check()  # before an hour of training, not after
                 ready = time.perf_counter() - start
                 with wiring.prefect_failures():
                     summary = loop(root, params)
@@ -87,6 +88,7 @@ def generate(
             from flows.loop import deliver
 
             services.wait()
+            wiring.store().check()
             champion = wiring.registry(root).champion(params.promote.name)
             if champion is None:
                 raise GenloopError("there is no champion yet", where=params.promote.name, remedy="`genloop run` first")

@@ -107,8 +107,17 @@ def _allocate(folder: Path, name: str, rows: Any, form: Form) -> tuple[Any, Any]
     shape = (len(rows), CHANNELS[form.mode], form.size, form.size)
     images = np.lib.format.open_memmap(folder / f"{name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
     labels = np.lib.format.open_memmap(folder / f"{name}-labels.npy", mode="w+", dtype=np.int64, shape=(len(rows),))
+    for array in (images, labels):
+        _reserve(array)
     labels[:] = rows["class"].to_numpy()
     return images, labels
+
+
+def _reserve(array: np.memmap[Any, Any]) -> None:
+    """Take the disk's space now, as an error that can be told: a full disk found in mapped memory kills the process."""
+    if hasattr(os, "posix_fallocate") and array.nbytes:
+        with open(str(array.filename), "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, array.offset + array.nbytes)
 
 
 @dataclass(frozen=True)

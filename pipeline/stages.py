@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.errors import DiskError, GenloopError
@@ -102,11 +104,17 @@ def mended(error: BaseException) -> GenloopError | None:
     """The error as one that a person can mend, where it is one."""
     if isinstance(error, GenloopError):
         return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
-        return DiskError(
-            error.strerror or str(error), where=str(error.filename or Path.cwd()), remedy="free some space"
-        )
+    number = error.errno if isinstance(error, OSError) else _number(error)
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+        where = error.filename if isinstance(error, OSError) else None
+        return DiskError(os.strerror(number), where=str(where or Path.cwd()), remedy="free some space")
     return None
+
+
+def _number(error: BaseException) -> int | None:
+    """What the system said to a library in Rust (safetensors), which tells it only in words."""
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def run_stage(name: str, workspace: Path) -> None:
@@ -118,9 +126,10 @@ def run_stage(name: str, workspace: Path) -> None:
         STAGES[name](load_params(Path("params.yaml")))
     except BaseException as error:
         known = mended(error)
-        if known and not isinstance(known, DiskError):
+        if known:
             fields = {"kind": type(known).__name__, "what": known.what, "where": known.where, "remedy": known.remedy}
-            write_json(receipt, {"error": fields})
+            with suppress(OSError):
+                write_json(receipt, {"error": fields})
         raise
     write_json(receipt, {"seconds": round(time.perf_counter() - start, 2)})
 

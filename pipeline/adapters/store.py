@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.errors import ServiceError
-from pipeline.files import replacing
+from pipeline.files import replacing, write_new
 
 
 class Store(Protocol):
@@ -15,10 +15,18 @@ class Store(Protocol):
     def put(self, key: str, data: bytes, content_type: str) -> None: ...
 
     def put_new(self, key: str, data: bytes, content_type: str) -> bool:
-        """Write unless the key is there already (where the store can tell); False if it was."""
+        """Write unless the key is there already; False if it was.
+
+        An S3 that ignores conditions (rclone's, the embedded one) always writes: never use it as a lock, only
+        for objects whose content is the same whoever writes them.
+        """
         ...
 
     def get(self, key: str) -> bytes | None: ...
+
+    def check(self) -> None:
+        """Return if the store can be used. Raises ServiceError."""
+        ...
 
     def uri(self, key: str) -> str: ...
 
@@ -34,14 +42,15 @@ class FolderStore:
             temporary.write_bytes(data)
 
     def put_new(self, key: str, data: bytes, content_type: str) -> bool:
-        if self._path(key).exists():
-            return False
-        self.put(key, data, content_type)
-        return True
+        return write_new(self._path(key), data)
 
     def get(self, key: str) -> bytes | None:
         path = self._path(key)
         return path.read_bytes() if path.is_file() else None
+
+    def check(self) -> None:
+        if not self.folder.is_dir():
+            raise ServiceError("no such folder", where=str(self.folder), remedy="make it")
 
     def uri(self, key: str) -> str:
         return self._path(key).as_uri()
@@ -61,19 +70,19 @@ class S3Store:
         from botocore.config import Config
 
         self.bucket = bucket
-        self._client: Any = boto3.client(
-            "s3",
-            endpoint_url=endpoint or None,
-            config=Config(
-                signature_version="s3v4",
-                connect_timeout=5,
-                read_timeout=60,
-                retries={"mode": "adaptive", "total_max_attempts": 4},
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-            ),
-        )
         self._where = f"s3://{bucket}" + (f" at {endpoint}" if endpoint else "")
+        config = Config(
+            signature_version="s3v4",
+            connect_timeout=3,
+            read_timeout=60,
+            retries={"mode": "adaptive", "total_max_attempts": 4},  # 4 s on average until nobody answers
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        )
+        try:
+            self._client: Any = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
+        except ValueError as error:
+            raise ServiceError(str(error), where="GENLOOP_S3_ENDPOINT", remedy="give one like https://host") from None
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         self._call("put_object", Key=key, Body=data, ContentType=content_type)
@@ -101,6 +110,9 @@ class S3Store:
                 return None
             raise
 
+    def check(self) -> None:
+        self.get("batches/")
+
     def uri(self, key: str) -> str:
         return f"s3://{self.bucket}/{key}"
 
@@ -111,4 +123,5 @@ class S3Store:
             return getattr(self._client, name)(Bucket=self.bucket, **arguments)
         except (BotoCoreError, ClientError) as error:
             remedy = "`genloop doctor` tells what works; check GENLOOP_S3_ENDPOINT, GENLOOP_BUCKET and the credentials"
-            raise ServiceError(f"S3 did not do {name}: {error}", where=self._where, remedy=remedy) from error
+            text = " ".join(str(error).split())
+            raise ServiceError(f"S3 did not do {name}: {text}", where=self._where, remedy=remedy) from error

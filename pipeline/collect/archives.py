@@ -13,6 +13,7 @@ from pipeline.collect.labels import common_root, hidden, label_and_split, unsafe
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2")
 BLOCK_BYTES = 1 << 20
+UNSAFE = "unsafe path in archive"
 
 
 def read_tar(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
@@ -41,7 +42,9 @@ def _tar_item(archive: tarfile.TarFile, member: tarfile.TarInfo, cap: int) -> Ra
     if problem is None and member.size > cap:
         problem = _too_large(member.size, cap)
     data = b"" if problem else _member_bytes(archive, member)
-    return RawItem(path, data, *label_and_split(path), problem)
+    if problem == UNSAFE:
+        return RawItem(path, data, None, "", problem)
+    return RawItem(path, data, *label_and_split(path), problem, guessed=True)
 
 
 def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
@@ -69,7 +72,8 @@ def _zip_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: str, cap:
         problem = _too_large(member.file_size, cap)
     if problem is None:
         data, problem = _unzip(archive, member, cap)
-    return RawItem(path, data, *label_and_split(path, root), problem)
+    label, split = (None, "") if problem == UNSAFE else label_and_split(path, root)
+    return RawItem(path, data, label, split, problem)
 
 
 def _unzip(archive: zipfile.ZipFile, member: zipfile.ZipInfo, cap: int) -> tuple[bytes, str | None]:
@@ -84,7 +88,7 @@ def _unzip(archive: zipfile.ZipFile, member: zipfile.ZipInfo, cap: int) -> tuple
 
 def _name_problem(path: str) -> str | None:
     if unsafe(path):
-        return "unsafe path in archive"
+        return UNSAFE
     return IGNORED if hidden(path) else None
 
 

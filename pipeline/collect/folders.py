@@ -66,7 +66,7 @@ def locate(uri: str, workspace: Path) -> Place:
         return Place(None, str(workspace / Path(uri.removeprefix("file://")).expanduser()))
     import fsspec
 
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"skip_instance_cache": True}  # else listings and credentials of an earlier call
     if uri.startswith("s3://") and (endpoint := os.environ.get("GENLOOP_S3_ENDPOINT")):
         options["endpoint_url"] = endpoint
     fs, path = fsspec.core.url_to_fs(uri, **options)

@@ -23,8 +23,8 @@ def labels_names(images: str) -> tuple[str, str]:
     return (f"{stem}.gz", stem) if images.endswith(".gz") else (stem, f"{stem}.gz")
 
 
-def read_pair(name: str, images: IO[bytes], labels: IO[bytes] | None) -> Iterator[RawItem]:
-    """Items as PNG bytes. Raises EOFError where a file is shorter than its header says."""
+def read_pair(name: str, images: IO[bytes], labels: IO[bytes] | None, max_item_bytes: int) -> Iterator[RawItem]:
+    """Items as PNG bytes. Raises EOFError where a file is not what its header says; only one image is in memory."""
     import numpy as np
 
     from pipeline.media.image import encode_png
@@ -32,6 +32,8 @@ def read_pair(name: str, images: IO[bytes], labels: IO[bytes] | None) -> Iterato
     split = "train" if name.startswith("train") else "holdout" if name.startswith(("t10k", "test")) else ""
     pixels, names = _plain(images), _plain(labels) if labels else None
     count, height, width = _header(pixels, IMAGES_MAGIC, 3)
+    if not 0 < height * width <= max_item_bytes:
+        raise EOFError(f"{name} has images of {width}x{height} pixels, max_item_bytes is {max_item_bytes}")
     if names and _header(names, LABELS_MAGIC, 1)[0] != count:
         raise EOFError(f"{name} and its labels differ in length")
     for i in range(count):

@@ -10,10 +10,14 @@ TOO_LARGE = "too large"
 
 @dataclass(frozen=True)
 class RawItem:
-    """One file or row of a source; `data` is empty where `problem` is set."""
+    """One file or row of a source; `data` is empty where `problem` is set.
+
+    `guessed`: the label is a guess by the path; what it is can be told when the stream has ended.
+    """
 
     path: str
     data: bytes
     label: str | None
     split: str
     problem: str | None
+    guessed: bool = False

@@ -17,23 +17,31 @@ def split_of(name: str) -> str:
 def label_and_split(path: str, root: str | None = None) -> tuple[str | None, str]:
     """The folder after a split folder is the label.
 
-    Without a split folder it is the first below `root`, or where the root isn't known (a stream), the innermost.
+    Without a split folder it is the first below `root`. While the root isn't known yet (in a stream), the
+    innermost folder is a guess at it; `settled` puts it right.
     """
-    folders = [part for part in path.split("/")[:-1] if part not in ("", ".")]
+    folders = _folders(path)
     for i, name in enumerate(folders):
         if split_of(name):
             return (folders[i + 1] if i + 1 < len(folders) else None), split_of(name)
     if root is None:
         return (folders[-1] if folders else None), ""
-    below = folders[len([part for part in root.split("/") if part]) :]
+    below = folders[len(_folders(f"{root}/")) :]
     return (below[0] if below else None), ""
+
+
+def settled(folders: Iterable[str]) -> dict[str, str | None]:
+    """The label of each folder of a stream, now that all are known."""
+    folders = list(folders)
+    root = common_root(f"{folder}/" for folder in folders)
+    return {folder: label_and_split(f"{folder}/", root)[0] for folder in folders}
 
 
 def common_root(paths: Iterable[str]) -> str:
     """The folders that wrap every path. A lone class folder can't be told from a wrapper: it is one."""
     found: list[str] | None = None
     for path in paths:
-        folders = path.split("/")[:-1]
+        folders = _folders(path)
         if found is None:
             found = folders
         while found and folders[: len(found)] != found:
@@ -53,3 +61,7 @@ def unsafe(path: str) -> bool:
     """Whether an archive member would land outside the folder that it is unpacked in."""
     path = path.replace("\\", "/")
     return path.startswith("/") or path[1:3] == ":/" or ".." in path.split("/")
+
+
+def _folders(path: str) -> list[str]:
+    return [part for part in path.split("/")[:-1] if part not in ("", ".")]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.collect.items import IGNORED, RawItem
+from pipeline.collect.labels import settled
 from pipeline.collect.sources import open_source
 from pipeline.errors import SourceError
 from pipeline.files import replacing_folder, write_json
@@ -44,6 +45,9 @@ def collect(settings: Collect, workspace: Path, out: Path, progress: Callable[[i
             parts.append(_write_part(folder / "parts", tables))
         if not tally.images:
             raise SourceError("no images in the source", where=settings.source, remedy="see what formats are read")
+        if (labels := settled(tally.guesses)) != tally.guesses:
+            parts = _relabelled(folder / "parts", parts, labels)
+            tally.lines = _lines_of(folder / "parts", parts)
         snapshot = Snapshot(
             id=hashlib.sha256("\n".join(sorted(tally.lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16],
             items=len(tally.lines),
@@ -59,6 +63,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.guesses: dict[str, str | None] = {}  # a folder's label
         self.images = self.ignored = 0
 
     def seen(self, items: Iterable[RawItem]) -> Iterator[RawItem]:
@@ -66,12 +71,13 @@ class _Tally:
             if item.problem == IGNORED:
                 self.ignored += 1
             else:
+                if item.guessed:
+                    self.guesses[item.path.rpartition("/")[0]] = item.label
                 yield item
 
     def rows(self, tables: Iterable[pa.Table], progress: Callable[[int], None] | None) -> Iterator[pa.Table]:
         for table in tables:
-            columns = (table[name].to_pylist() for name in ("sha256", "label", "split"))
-            self.lines.extend(f"{s}\t{label or ''}\t{split}" for s, label, split in zip(*columns, strict=True))
+            self.lines.extend(_lines(table))
             self.images += table["problem"].null_count
             if progress:
                 progress(len(self.lines))
@@ -188,3 +194,32 @@ def _write_part(folder: Path, tables: list[pa.Table]) -> Part:
         compression={"image.bytes": "NONE"} | dict.fromkeys(["image.path", *table.schema.names[1:]], "ZSTD"),
     )
     return part
+
+
+def _lines(table: pa.Table) -> Iterator[str]:
+    """What the snapshot's id is the hash of."""
+    columns = (table[name].to_pylist() for name in ("sha256", "label", "split"))
+    return (f"{sha256}\t{label or ''}\t{split}" for sha256, label, split in zip(*columns, strict=True))
+
+
+def _lines_of(folder: Path, parts: list[Part]) -> list[str]:
+    import pyarrow.parquet as pq
+
+    columns = ["sha256", "label", "split"]
+    return [line for part in parts for line in _lines(pq.read_table(folder / part.name, columns=columns))]
+
+
+def _relabelled(folder: Path, parts: list[Part], labels: dict[str, str | None]) -> list[Part]:
+    """The parts anew, one at a time, each item with its folder's label."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    by_folder = {_text(name): label and _text(label) for name, label in labels.items()}
+    made: dict[Part, Part] = {}
+    for part in set(parts):
+        table = pq.read_table(folder / part.name)
+        paths = table["image"].combine_chunks().field("path").to_pylist()
+        found = pa.array([by_folder.get(path.rpartition("/")[0]) for path in paths], pa.string())
+        (folder / part.name).unlink()
+        made[part] = _write_part(folder, [table.set_column(1, "label", found)])
+    return [made[part] for part in parts]

@@ -76,7 +76,7 @@ def _from_folder(place: Place, cap: int) -> Iterator[RawItem]:
     seen = [path for path in files if not hidden(path)]
     if pairs := [path for path in seen if is_images(path)]:
         for path in pairs:
-            yield from _pair(place, place.join(path))
+            yield from _pair(place, place.join(path), cap)
     elif tables := [path for path in seen if path.lower().endswith(".parquet")]:
         for path in tables:
             with place.open(place.join(path)) as file:
@@ -97,21 +97,21 @@ def _from_file(place: Place, uri: str, cap: int) -> Iterator[RawItem]:
         with place.open(path) as file:
             yield from read_table(name, file, cap)
     elif is_images(name):
-        yield from _pair(place, path)
+        yield from _pair(place, path, cap)
     else:
         raise SourceError("not a known kind of source", where=uri, remedy=f"give {KINDS}")
 
 
-def _pair(place: Place, images: str) -> Iterator[RawItem]:
+def _pair(place: Place, images: str, cap: int) -> Iterator[RawItem]:
     folder, _, name = images.rpartition("/")
     for candidate in labels_names(name):
         labels = Place(place.fs, f"{folder}/{candidate}")
         if labels.exists():
             with place.open(images) as file, place.open(labels.path) as other:
-                yield from read_pair(name, file, other)
+                yield from read_pair(name, file, other, cap)
             return
     with place.open(images) as file:
-        yield from read_pair(name, file, None)
+        yield from read_pair(name, file, None, cap)
 
 
 def _digits(uri: str) -> Iterator[RawItem]:
@@ -138,7 +138,8 @@ def _faults(uri: str) -> Iterator[None]:
     except FileNotFoundError:
         raise SourceError("the source is not there", where=uri, remedy="check the path or URL") from None
     except (TarError, zipfile.BadZipFile, LZMAError, zlib.error, EOFError, ValueError) as error:
-        raise SourceError(f"damaged or not what its name says: {error}", where=uri, remedy="fetch it anew") from None
+        text = " ".join(str(error).split())
+        raise SourceError(f"damaged or not what its name says: {text}", where=uri, remedy="fetch it anew") from None
     except Exception as error:
         raise _other(uri, error) from error
 
@@ -148,10 +149,12 @@ def _other(uri: str, error: Exception) -> Exception:
         return error
     module = type(error).__module__.partition(".")[0]
     text = " ".join(str(error).split()) or type(error).__name__
-    if module in ("zstandard", "gzip"):
-        return SourceError(f"damaged archive: {text}", where=uri, remedy="fetch it anew")
+    if module in ("zstandard", "gzip", "pyarrow"):
+        return SourceError(f"damaged: {text}", where=uri, remedy="fetch it anew")
     if isinstance(error, PermissionError):
         return SourceError(f"may not be read: {text}", where=uri, remedy="check its permissions or credentials")
     if uri.startswith(("s3://", "http://", "https://")):
         return SourceError(f"no network, or no answer: {text}", where=uri, remedy="check the address and the network")
+    if type(error) is OSError and error.errno is None:  # pyarrow's, of a damaged file
+        return SourceError(f"damaged: {text}", where=uri, remedy="fetch it anew")
     return error

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -75,7 +78,8 @@ def judge(accepted: pd.DataFrame, totals: Totals, settings: Validate, docs: Path
     results: dict[str, Any] = {}
     for name, frame in frames.items():
         results |= _run(context, name, frame, [check for check in checks if check.frame == name], run)
-    context.build_data_docs()
+    with _no_page_lost():
+        context.build_data_docs()
     _write_pages(docs, checks, results, totals)
     return [_fault(check, results[check.name]) for check in checks if not results[check.name].success]
 
@@ -173,6 +177,23 @@ def _run(context: Any, name: str, frame: pd.DataFrame, checks: list[Check], run:
     done = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=RunIdentifier(run_name=run))
     (outcome,) = done.run_results.values()
     return {result.expectation_config.meta["check"]: result for result in outcome.results}
+
+
+@contextmanager
+def _no_page_lost() -> Iterator[None]:
+    """Data Docs log an error in writing a page and go on without it: raise it."""
+    logger, handler = logging.getLogger("great_expectations.render"), _Raise()
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Raise(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if error := sys.exc_info()[1]:
+            raise error
 
 
 def _fault(check: Check, result: Any) -> str:

@@ -82,9 +82,7 @@ def measure(name: str, params: Params, shards: ShardsReader, seed: int, out: Pat
         out / f"{name}-{seed}.png"
     )
     card, rate = judged.scorecard, trained.images_seen / trained.seconds
-    return Result(
-        name, seed, trained.seconds / 60, rate, card.samples, card.space, card.metrics, card.floor
-    )
+    return Result(name, seed, trained.seconds / 60, rate, card.samples, card.space, card.metrics, card.floor)
 
 
 def report(results: list[Result]) -> Table:
