@@ -54,8 +54,7 @@ def run(
                 ready = time.perf_counter() - start
                 with wiring.prefect_failures():
                     summary = loop(root, params)
-                spent = {"start": round(ready, 2), **summary.seconds, "total": round(time.perf_counter() - start, 2)}
-                summary = summary.model_copy(update={"seconds": spent})
+                summary = summary.with_start(ready, time.perf_counter() - start)
             from pipeline.files import write_json
 
             write_json(root / LAST, summary.model_dump())

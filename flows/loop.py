@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -166,7 +168,7 @@ def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str)
             return done
         from pipeline.model.bundle import load_bundle
 
-        with bar("generate", "items") as show:
+        with _receipt(workspace, "generate"), bar("generate", "items") as show:
             return publish(store, order, lambda: load_bundle(bundle), lambda made: show(made, order.count, ""))
 
 
@@ -200,8 +202,11 @@ def loop(workspace: Path, params: Params) -> Summary:
     shards = Shards.model_validate_json((workspace / stages.SHARDS / "shards.json").read_text())
     with _timed(seconds, "register"):
         model = register(workspace, params, card, shards.snapshot)
+    with _timed(seconds, "rescore"):
         before, best = rescore_champion(workspace, params, card)
+    with _timed(seconds, "promote"):
         model, decision = promote(workspace, params, model, card, before, best)
+    (workspace / stages.RECEIPTS / "generate.json").unlink(missing_ok=True)
     with _timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
         batch = deliver(workspace, params, champion, shards.snapshot) if champion else None
@@ -213,6 +218,7 @@ def loop(workspace: Path, params: Params) -> Summary:
         model=summarise_model(model, card, decision, before, best),
         batch=summarise_batch(batch),
         seconds=seconds,
+        own=_own(workspace, seconds, fresh),
         up_to_date=[name for name, ran in fresh.items() if not ran],
         picture=str(workspace / stages.PICTURES / "samples.png"),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -245,6 +251,25 @@ def _show_in_prefect(summary: Summary) -> None:
     create_markdown_artifact(f"Samples: `{summary.picture}`\n\n{summary.model.decision}", key="samples")
     if summary.batch:
         create_link_artifact(summary.batch.uri, key="batch", link_text=f"{summary.batch.items} items")
+
+
+def _own(workspace: Path, seconds: dict[str, float], fresh: dict[str, bool]) -> dict[str, float]:
+    """The loop's own time by step: all that is not the step's work on data, pixels, networks or bytes."""
+    work = {name: _work(workspace, name) for name, ran in fresh.items() if ran}
+    work |= {"generate": _work(workspace, "generate"), "rescore": seconds["rescore"], "push": seconds.get("push", 0)}
+    return {name: round(max(0.0, spent - work.get(name, 0.0)), 2) for name, spent in seconds.items()}
+
+
+def _work(workspace: Path, step: str) -> float:
+    receipt = workspace / stages.RECEIPTS / f"{step}.json"
+    return float(json.loads(receipt.read_text()).get("work_s", 0)) if receipt.exists() else 0.0
+
+
+@contextmanager
+def _receipt(workspace: Path, step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    write_json(workspace / stages.RECEIPTS / f"{step}.json", {"work_s": round(time.perf_counter() - start, 2)})
 
 
 class _timed:

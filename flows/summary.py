@@ -37,9 +37,17 @@ class Summary(Value):
     model: ModelSummary
     batch: BatchSummary | None
     seconds: dict[str, float]
+    own: dict[str, float] = {}  # of `seconds`: what is the loop's, not the work's
     up_to_date: list[str]
     picture: str
     finished_at: str
+
+    def with_start(self, start_s: float, total_s: float) -> Summary:
+        """The same with the time before the flow, and between its steps, counted in."""
+        start, total = round(start_s, 2), round(total_s, 2)
+        rest = round(max(0.0, total - start - sum(self.seconds.values())), 2)
+        seconds = {"start": start, **self.seconds, "total": total}
+        return self.model_copy(update={"seconds": seconds, "own": {"start": start, **self.own, "rest": rest}})
 
 
 def summarise_model(
@@ -79,6 +87,8 @@ def render(summary: Summary) -> Any:
         f"{name} {value:.0f} s" for name, value in summary.seconds.items() if value >= 0.5 and name != "total"
     )
     facts.add_row("time", f"[b]{total:.0f} s[/b]  {spent}")
+    own = ", ".join(f"{name} {value:.1f} s" for name, value in summary.own.items() if value >= 0.5)
+    facts.add_row("loop's own", f"[b]{sum(summary.own.values()):.0f} s[/b]  {own}")
     if summary.up_to_date:
         facts.add_row("up to date", ", ".join(summary.up_to_date))
     return Panel(Group(facts, "", _scores(model)), title="genloop", expand=False, border_style="green")

@@ -15,9 +15,8 @@ from flows import services
 from pipeline.adapters.registry import Registry
 from pipeline.adapters.store import S3Store
 from pipeline.errors import ServiceError
-from pipeline.settings import Environment
+from pipeline.settings import LOCAL_REGISTRY, Environment, registry_uri
 
-LOCAL_REGISTRY = Path("var/mlflow.db")
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -121,16 +120,12 @@ def store() -> S3Store:
 
 def registry(workspace: Path) -> Registry:
     (workspace / "var").mkdir(exist_ok=True)
-    return Registry(_remote_registry() or f"sqlite:///{workspace / LOCAL_REGISTRY}", workspace / "var/mlartifacts")
+    return Registry(registry_uri(workspace), workspace / "var/mlartifacts")
 
 
 def registry_changed_since(workspace: Path, file: Path) -> bool:
     """Whether the registry may have been written after this file; to ask it means to import MLflow, 2 s."""
     database = workspace / LOCAL_REGISTRY
-    if _remote_registry() or not database.exists():
+    if not registry_uri(workspace).startswith("sqlite") or not database.exists():
         return True
     return database.stat().st_mtime_ns > file.stat().st_mtime_ns
-
-
-def _remote_registry() -> str:
-    return Environment().mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")

@@ -14,6 +14,7 @@ from pipeline.errors import ParamsError
 from pipeline.files import write_text
 from pipeline.values import Value
 
+LOCAL_REGISTRY = Path("var/mlflow.db")
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -101,6 +102,12 @@ class Environment(BaseSettings):
     s3_endpoint: str = ""
     mlflow_uri: str = ""
     dvc_push: bool = True
+
+
+def registry_uri(workspace: Path) -> str:
+    """MLflow's address: as set, or the workspace's own SQLite file."""
+    known = Environment().mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return known or f"sqlite:///{workspace / LOCAL_REGISTRY}"
 
 
 def load_params(path: Path) -> Params:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,9 @@ class Registry:
             return known
         from pipeline.model import pyfunc_path
 
-        with self._mlflow.start_run(experiment_id=self.experiment, run_name=f"{name}-{card.model}") as run:
+        trained = self._find_run(f"tags.bundle = '{card.model}'")
+        named = {"experiment_id": self.experiment, "run_name": f"{name}-{card.model}"}
+        with self._mlflow.start_run(**({"run_id": trained} if trained else named)) as run:
             self._mlflow.log_metrics(dict(card.metrics))
             self._mlflow.log_metrics({f"floor_{key}": value for key, value in card.floor.items()})
             self._mlflow.set_tags(tags)
@@ -87,6 +90,31 @@ class Registry:
         )
         self.client.set_registered_model_alias(name, "challenger", str(version.version))
         return _value(version, "challenger", card.model)
+
+    def training_run(self, key: str) -> str:
+        """The id of the run of this training, made where there is none; it is running."""
+        known = self._find_run(f"tags.training = '{key}'")
+        if known:
+            self.client.update_run(known, status="RUNNING")
+            return known
+        run = self.client.create_run(self.experiment, tags={"training": key}, run_name=f"train-{key}")
+        return str(run.info.run_id)
+
+    def log_step(self, run: str, values: dict[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self.client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+
+    def end_training_run(self, run: str, bundle: str | None) -> None:
+        """Tag it with the bundle it made; None: it failed."""
+        if bundle:
+            self.client.set_tag(run, "bundle", bundle)
+        self.client.set_terminated(run, "FINISHED" if bundle else "FAILED")
+
+    def _find_run(self, filter_string: str) -> str | None:
+        found = self.client.search_runs([self.experiment], filter_string, max_results=1)
+        return str(found[0].info.run_id) if found else None
 
     def promote(self, model: ModelVersion) -> ModelVersion:
         self.client.set_registered_model_alias(model.name, "champion", str(model.version))

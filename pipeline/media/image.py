@@ -19,7 +19,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 64_000_000
 STATS_SIDE = 256
 MEASURED_PIXELS = 2**22  # at once: 16 MiB of float32
-MEASURES = ("brightness", "contrast", "dhash")
 SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 ORIENTED = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 
@@ -57,8 +56,8 @@ def inspect_all(contents: Sequence[bytes]) -> list[Inspection]:
         step = max(1, MEASURED_PIXELS // (height * width))
         for some in (rows[i : i + step] for i in range(0, len(rows), step)):
             stack = np.stack([cast(NDArray[np.uint8], looked[row][1]) for row in some])
-            for row, *measures in zip(some, *_measure(stack), strict=True):
-                found[row] = replace(found[row], **dict(zip(MEASURES, measures, strict=True)))
+            for row, brightness, contrast, dhash in zip(some, *_measure(stack), strict=True):
+                found[row] = replace(found[row], brightness=brightness, contrast=contrast, dhash=dhash)
     return found
 
 
@@ -87,13 +86,14 @@ def _look(data: bytes) -> tuple[Inspection, NDArray[np.uint8] | None]:
 
 def normalise(data: bytes, size: int, mode: str, fit: str) -> NDArray[np.uint8]:
     """uint8 [C, size, size]; upright, in `mode`, cropped to the centre (`crop`) or padded (`pad`)."""
-    return normalise_all([data], size, mode, fit)[0]
+    (pixels,) = normalise_all([data], size, mode, fit)
+    return cast(NDArray[np.uint8], pixels)
 
 
 def normalise_all(contents: Sequence[bytes], size: int, mode: str, fit: str) -> NDArray[np.uint8]:
     """uint8 [N, C, size, size]: `normalise` of each."""
     channels = len(mode)
-    out = np.empty((len(contents), size, size, channels), np.uint8)
+    out: NDArray[np.uint8] = np.empty((len(contents), size, size, channels), np.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for row, data in enumerate(contents):
@@ -185,7 +185,8 @@ def _overlaps(pixels: int, areas: int) -> NDArray[np.float32]:
     """[areas, pixels]: how much of each pixel lies in each of `areas` equal stretches, in units of 1/areas pixel."""
     area, pixel = np.arange(areas)[:, None], np.arange(pixels)[None]
     first, last = np.maximum(area * pixels, pixel * areas), np.minimum((area + 1) * pixels, (pixel + 1) * areas)
-    return np.maximum(last - first, 0).astype(np.float32)
+    overlaps: NDArray[np.float32] = np.maximum(last - first, 0).astype(np.float32)
+    return overlaps
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

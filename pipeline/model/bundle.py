@@ -17,6 +17,7 @@ from .networks import Generator, Shape
 from .noise import latents
 
 CHUNK = 64
+FORMAT = 2  # raise it when the networks of a config change
 
 
 class BundleError(ValueError):
@@ -61,7 +62,7 @@ def save_bundle(folder: Path, generator: Generator, classes: tuple[str, ...]) ->
     weights = folder / "weights.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}, weights)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    config = {"format": 1, "shape": generator.shape.as_dict(), "classes": classes, "sha256": digest}
+    config = {"format": FORMAT, "shape": generator.shape.as_dict(), "classes": classes, "sha256": digest}
     (folder / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n")
     return digest[:16]
 
@@ -70,6 +71,8 @@ def load_bundle(folder: Path) -> Bundle:
     """Raises BundleError where the files are missing, altered or of another format."""
     try:
         config = json.loads((folder / "config.json").read_text())
+        if config["format"] != FORMAT:
+            raise BundleError(f"{folder}: bundle of format {config['format']}, this version makes {FORMAT}")
         weights = folder / "weights.safetensors"
         if hashlib.sha256(weights.read_bytes()).hexdigest() != config["sha256"]:
             raise BundleError(f"{weights}: its hash is not the one in config.json")

@@ -22,6 +22,7 @@ from pipeline.shards import ShardsReader
 from pipeline.training.data import BatchSource
 from pipeline.training.state import TrainingState, load_checkpoint, new_state, save_checkpoint
 from pipeline.training.update import update
+from pipeline.values import Shards
 
 PROBE_S = 2.0
 TICK_S = 5.0
@@ -37,6 +38,10 @@ class Tick:
     loss_g: float
     loss_d: float
 
+    @property
+    def measures(self) -> dict[str, float]:
+        return {"loss_g": self.loss_g, "loss_d": self.loss_d, "rate_per_s": self.rate_per_s}
+
 
 Watcher = Callable[[Tick, Callable[[], np.ndarray]], None]
 
@@ -47,7 +52,7 @@ def train(settings: Train, shards: ShardsReader, runs: Path, out: Path, curves: 
     Checkpoints lie in `runs/<key>`, keyed by shards and settings. Raises GenloopError when losses are not finite.
     """
     meta = shards.meta
-    folder = runs / sha256_json({"shards": meta.id, "train": settings.model_dump()})[:16]
+    folder = runs / run_key(settings, meta)
     folder.mkdir(parents=True, exist_ok=True)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     shape = Shape(meta.size, meta.channels, max(len(meta.classes), 1), settings.z_dim, settings.width)
@@ -66,6 +71,11 @@ def train(settings: Train, shards: ShardsReader, runs: Path, out: Path, curves: 
         identity = save_bundle(bundle, state.average.cpu(), meta.classes)
     _write_curves(curves, history)
     return identity
+
+
+def run_key(settings: Train, meta: Shards) -> str:
+    """16 hex digits of all that decides the weights: where the checkpoints lie, and the run's name."""
+    return sha256_json({"shards": meta.id, "train": settings.model_dump()})[:16]
 
 
 def use_bf16(settings: Train, device: torch.device) -> bool:
