@@ -17,7 +17,6 @@ from pipeline.adapters.store import S3Store
 from pipeline.errors import ServiceError
 from pipeline.settings import LOCAL_REGISTRY, Environment, registry_uri
 
-
 QUIET = {
     "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
