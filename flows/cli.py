@@ -40,24 +40,32 @@ def run(
         root = _prepare()
         params = _params(root, source, setting)
         from flows import wiring
+        from flows.history import recorded
+        from flows.status import LAST
 
-        with _only_run(root), wiring.environment_for_run(root, ("s3", "prefect")) as services:
-            _announce("starting local services")
-            from flows.loop import LAST, loop
+        with _only_run(root), recorded(root, params.collect.source) as done:
+            with wiring.environment_for_run(root, ("s3", "prefect")) as services:
+                _announce("starting local services")
+                from flows.loop import loop
 
-            services.wait(timeout_s=120)
-            wiring.store().check()  # before an hour of training, not after
-            ready = time.perf_counter() - start
-            summary = loop(root, params)
-            spent = {"start": round(ready, 2), **summary.seconds, "total": round(time.perf_counter() - start, 2)}
-            summary = summary.model_copy(update={"seconds": spent})
-        from pipeline.files import write_json
+                wiring.point_versions(root, services.get("s3"))
+                services.wait(timeout_s=120)
+                wiring.store().check()  # before an hour of training, not after
+                ready = time.perf_counter() - start
+                with wiring.prefect_failures():
+                    summary = loop(root, params)
+                spent = {"start": round(ready, 2), **summary.seconds, "total": round(time.perf_counter() - start, 2)}
+                summary = summary.model_copy(update={"seconds": spent})
+            from pipeline.files import write_json
 
-        write_json(root / LAST, summary.model_dump())
+            write_json(root / LAST, summary.model_dump())
+            done(summary)
         if as_json:
             write(summary.model_dump_json(indent=1))
         else:
-            _show(summary)
+            from flows.summary import render
+
+            _show(render(summary))
 
 
 @app.command()
@@ -91,15 +99,20 @@ def generate(
 
 @app.command()
 def status(as_json: Json = False) -> None:
-    """Dataset version, champion and last batch."""
-    from flows.summary import Summary
-    from pipeline.settings import workspace
+    """Dataset version, champion, last batch and last runs."""
+    with _stdout_for_json(as_json) as write:
+        from flows.status import read_status, render
+        from flows.wiring import be_quiet
+        from pipeline.settings import workspace
 
-    last = workspace() / "runs/last.json"
-    if not last.exists():
-        raise GenloopError("no run yet", where=str(workspace()), remedy="`genloop run`")
-    summary = Summary.model_validate_json(last.read_text())
-    print(summary.model_dump_json(indent=1)) if as_json else _show(summary)
+        be_quiet()
+        found = read_status(workspace(), at_work=_is_locked(workspace()))
+        if as_json:
+            write(found.model_dump_json(indent=1))
+        elif found.runs or found.snapshot:
+            _show(render(found))
+        else:
+            print(f"No run yet in {workspace()}: `genloop run` makes the first.")
 
 
 @app.command()
@@ -124,22 +137,28 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def up() -> None:
+def up(as_json: Json = False) -> None:
     """Start the local services with their pages and print their addresses."""
-    from flows.services import up as start
+    with _stdout_for_json(as_json) as write:
+        from flows import services, wiring
 
-    for service in start(_prepare(), ("s3", "prefect", "mlflow")):
-        print(f"{service.name:<8} {service.url}")
+        root = _prepare()
+        started = services.up(root, ("s3", "prefect", "mlflow"))
+        wiring.point_versions(root, next(service for service in started if service.name == "s3"))
+        told = [{"name": service.name, "url": service.url} for service in started]
+        write(json.dumps(told, indent=1) if as_json else "\n".join(f"{s.name:<8} {s.url}" for s in started))
 
 
 @app.command()
-def down() -> None:
+def down(as_json: Json = False) -> None:
     """Stop the local services."""
-    from flows.services import down as stop
-    from pipeline.settings import workspace
+    with _stdout_for_json(as_json) as write:
+        from flows.services import down as stop
+        from pipeline.settings import workspace
 
-    for service in stop(workspace()):
-        print(f"{service.name:<8} stopped")
+        stopped = [service.name for service in stop(workspace())]
+        lines = [f"{name:<8} stopped" for name in stopped] or ["nothing was running"]
+        write(json.dumps({"stopped": stopped}, indent=1) if as_json else "\n".join(lines))
 
 
 @app.command()
@@ -214,6 +233,17 @@ class _only_run:
         self.file.close()
 
 
+def _is_locked(root: Path) -> bool:
+    """Whether a run is at work here."""
+    if not (root / "var/run.lock").exists():
+        return False
+    try:
+        with _only_run(root):
+            return False
+    except GenloopError:
+        return True
+
+
 class _stdout_for_json:
     """While inside, everything printed goes to stderr, also by child processes; `write` reaches the real stdout."""
 
@@ -235,12 +265,10 @@ class _stdout_for_json:
             os.close(self.kept)
 
 
-def _show(summary: Any) -> None:
+def _show(renderable: Any) -> None:
     from rich.console import Console
 
-    from flows.summary import render
-
-    Console().print(render(summary))
+    Console().print(renderable)
 
 
 def _announce(text: str) -> None:

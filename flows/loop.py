@@ -11,6 +11,8 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 
 from flows import wiring
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
@@ -20,11 +22,11 @@ from pipeline.errors import ERRORS, GenloopError, ServiceError
 from pipeline.files import sha256_file, sha256_json, write_json
 from pipeline.progress import bar
 from pipeline.promote import decide
-from pipeline.settings import Params
+from pipeline.settings import Environment, Params
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
 
 COLLECTED = Path("runs/collected.json")
-LAST = Path("runs/last.json")
+PUSHED = Path("runs/pushed.json")
 
 
 def _passing(task_: Any, run: Any, state: Any) -> bool:
@@ -38,7 +40,7 @@ def _passing(task_: Any, run: Any, state: Any) -> bool:
     return False
 
 
-@task(task_run_name="collect")
+@task(task_run_name="collect {params.collect.source}")
 def collect(workspace: Path, params: Params) -> bool:
     """Collect where the source or the settings changed; whether anything was done."""
     from pipeline.collect.sources import fingerprint
@@ -128,7 +130,7 @@ def _rescore(workspace: Path, params: Params, champion: ModelVersion) -> Scoreca
     return judged.scorecard
 
 
-@task(task_run_name="promote")
+@task(task_run_name="promote {model.name} v{model.version}")
 def promote(
     workspace: Path,
     params: Params,
@@ -143,7 +145,12 @@ def promote(
     return (wiring.registry(workspace).promote(model) if decision.promoted else model), decision
 
 
-@task(task_run_name="deliver", retries=3, retry_delay_seconds=2, retry_condition_fn=_passing)
+@task(
+    task_run_name="deliver by {model.name} v{model.version}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=_passing,
+)
 def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str) -> Batch:
     from pipeline.generate.order import make_order
     from pipeline.generate.publish import committed
@@ -161,6 +168,21 @@ def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str)
 
         with bar("generate", "items") as show:
             return publish(store, order, lambda: load_bundle(bundle), lambda made: show(made, order.count, ""))
+
+
+@task(task_run_name="push", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
+def push(workspace: Path) -> bool:
+    """Send this run's versions to DVC's remote, unless that was done; whether anything was sent."""
+    environment, receipt = Environment(), workspace / PUSHED
+    state = {
+        "dvc_lock": sha256_file(workspace / "dvc.lock"),
+        "to": f"{environment.s3_endpoint} {environment.bucket}",
+    }
+    if receipt.exists() and json.loads(receipt.read_text()) == state:
+        return False
+    sent = Versions(workspace).push()
+    write_json(receipt, state)
+    return sent > 0
 
 
 @flow(name="loop", flow_run_name="loop on {params.collect.source}", validate_parameters=False)
@@ -183,6 +205,9 @@ def loop(workspace: Path, params: Params) -> Summary:
     with _timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
         batch = deliver(workspace, params, champion, shards.snapshot) if champion else None
+    if Environment().dvc_push:
+        with _timed(seconds, "push"):
+            push(workspace)
     summary = Summary(
         snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
         model=summarise_model(model, card, decision, before, best),
@@ -193,7 +218,17 @@ def loop(workspace: Path, params: Params) -> Summary:
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _show_in_prefect(summary)
+    _name_run(params, summary)
     return summary
+
+
+def _name_run(params: Params, summary: Summary) -> None:
+    """Say which data and model, now that they are known."""
+    source = params.collect.source.rstrip("/").rpartition("/")[2]
+    model = summary.model
+    name = f"{source} {summary.snapshot.id[:8]} → {model.name} v{model.version} {model.alias}"
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(flow_run.id, name=name)
 
 
 def _show_in_prefect(summary: Summary) -> None:

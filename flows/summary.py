@@ -23,6 +23,7 @@ class ModelSummary(Value):
     champion_version: int | None = None
     champion: dict[str, float] = {}
     decision: str = ""
+    promoted: bool = False
 
 
 class BatchSummary(Value):
@@ -53,6 +54,7 @@ def summarise_model(
         champion_version=champion.version if champion else None,
         champion=best.metrics if best else {},
         decision=decision.reason,
+        promoted=decision.promoted,
     )
 
 

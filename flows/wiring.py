@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
+
 from flows import services
 from pipeline.adapters.registry import Registry
 from pipeline.adapters.store import S3Store
+from pipeline.errors import ServiceError
 from pipeline.settings import Environment
+
+LOCAL_REGISTRY = Path("var/mlflow.db")
 
 QUIET = {
     "DO_NOT_TRACK": "true",
@@ -19,7 +25,10 @@ QUIET = {
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "true",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5; a server that dies was waited for for minutes
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 
 
@@ -33,13 +42,14 @@ def environment_for_run(workspace: Path, names: tuple[str, ...]) -> Iterator[ser
         if not (name == "s3" and environment.s3_endpoint)
         and not (name == "prefect" and "PREFECT_API_URL" in os.environ)
     )
+    _check_configured(environment, names)
     before = dict(os.environ)
     with services.for_run(workspace, wanted) as started:
-        for name, value in QUIET.items():
-            os.environ.setdefault(name, value)
+        be_quiet()
         os.environ.setdefault("PREFECT_HOME", str(workspace / "var/prefect"))
         if "s3" in started:
             os.environ.update(services.s3_environment(workspace, started["s3"]))
+            os.environ.setdefault("GENLOOP_DVC_PUSH", "false")  # on the same disk a copy would save nobody
         if "prefect" in started:
             os.environ["PREFECT_API_URL"] = f"{started['prefect'].url}/api"
         try:
@@ -48,6 +58,52 @@ def environment_for_run(workspace: Path, names: tuple[str, ...]) -> Iterator[ser
             _drain_prefect()
             os.environ.clear()
             os.environ.update(before)
+
+
+def be_quiet() -> None:
+    """Telemetry and chatter off, before the libraries are imported."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.raiseExceptions = False  # a log line that can't be sent is not worth a line of its own
+
+
+def _check_configured(environment: Environment, names: tuple[str, ...]) -> None:
+    """Raise ServiceError at once where a service that the environment names does not answer."""
+    addresses: dict[str, str] = {}
+    if "s3" in names and environment.s3_endpoint:
+        addresses["GENLOOP_S3_ENDPOINT"] = environment.s3_endpoint
+    if "prefect" in names and "PREFECT_API_URL" in os.environ:
+        addresses["PREFECT_API_URL"] = f"{os.environ['PREFECT_API_URL'].rstrip('/')}/health"
+    for name, url in addresses.items():
+        try:
+            if httpx.get(url, timeout=5).status_code >= 500:
+                raise ServiceError(f"what {name} names is not well", where=url, remedy="`genloop doctor`")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            remedy = f"start it, or mend or unset {name}; `genloop doctor`"
+            raise ServiceError(f"what {name} names does not answer: {error}", where=url, remedy=remedy) from None
+
+
+@contextmanager
+def prefect_failures() -> Iterator[None]:
+    """Prefect's own failures as ServiceError; those of the work inside pass as they are."""
+    from prefect.exceptions import PrefectException
+
+    try:
+        yield
+    except (PrefectException, httpx.HTTPError) as error:
+        what = f"Prefect failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        where = os.environ.get("PREFECT_API_URL", "")
+        raise ServiceError(what, where=where, remedy="run again; what is done is kept") from error
+
+
+def point_versions(workspace: Path, s3: services.Service | None) -> None:
+    """Aim DVC's remote of this machine at the S3 of this moment: the embedded one's port may change."""
+    from pipeline.adapters.versions import Versions
+
+    environment = Environment()
+    credentials = services.credentials_file(workspace) if s3 else None
+    endpoint = s3.url if s3 else environment.s3_endpoint
+    Versions(workspace).set_remote(f"s3://{environment.bucket}/dvc", endpoint, credentials)
 
 
 def _drain_prefect() -> None:
@@ -64,6 +120,17 @@ def store() -> S3Store:
 
 
 def registry(workspace: Path) -> Registry:
-    uri = Environment().mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{workspace}/var/mlflow.db"
     (workspace / "var").mkdir(exist_ok=True)
-    return Registry(uri, workspace / "var/mlartifacts")
+    return Registry(_remote_registry() or f"sqlite:///{workspace / LOCAL_REGISTRY}", workspace / "var/mlartifacts")
+
+
+def registry_changed_since(workspace: Path, file: Path) -> bool:
+    """Whether the registry may have been written after this file; to ask it means to import MLflow, 2 s."""
+    database = workspace / LOCAL_REGISTRY
+    if _remote_registry() or not database.exists():
+        return True
+    return database.stat().st_mtime_ns > file.stat().st_mtime_ns
+
+
+def _remote_registry() -> str:
+    return Environment().mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ValidationError
 from pipeline.files import replacing_folder, write_json
 from pipeline.manifest import read_bytes
-from pipeline.media.image import normalise
+from pipeline.media.image import normalise_all
 from pipeline.settings import SIZES, Preprocess
 from pipeline.shards import content_id
 from pipeline.values import Shards
@@ -143,7 +143,7 @@ def _tasks(splits: dict[str, Any]) -> Iterator[_Task]:
 
 def _decode(snapshot: Path, form: Form, task: _Task) -> NDArray[np.uint8]:
     data = read_bytes(snapshot, task.part, task.rows)
-    return np.stack([normalise(item, form.size, form.mode, form.fit) for item in data])
+    return normalise_all(data, form.size, form.mode, form.fit)
 
 
 def _fill(

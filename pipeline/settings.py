@@ -109,6 +109,7 @@ class Environment(BaseSettings):
     bucket: str = "genloop"
     s3_endpoint: str = ""
     mlflow_uri: str = ""
+    dvc_push: bool = True
 
 
 def load_params(path: Path) -> Params:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ class Versions:
         from dvc.exceptions import DvcException
         from dvc.repo import Repo
 
+        logging.getLogger("dvc").setLevel(logging.WARNING)  # its hints are for those who type its commands
         try:
             self._repo: Any = Repo(str(workspace))
         except DvcException as error:
@@ -47,9 +49,24 @@ class Versions:
             remote["endpointurl"] = endpoint
         if credentials:
             remote["credentialpath"] = str(credentials)
+        local = self._repo.config.load_one("local")
+        if local.get("remote", {}).get("store") == remote and local.get("core", {}).get("remote") == "store":
+            return
         with self._repo.config.edit("local") as config:
             config["remote"]["store"] = remote
             config["core"]["remote"] = "store"
+
+    def push(self) -> int:
+        """Send what the remote lacks of the workspace's versions; how many files. Raises ServiceError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from dvc.exceptions import DvcException
+
+        try:
+            return int(self._repo.push())
+        except (DvcException, BotoCoreError, ClientError, OSError) as error:
+            where = self._repo.config["remote"].get("store", {}).get("url", "")
+            what = f"DVC could not push: {error}"
+            raise ServiceError(what, where=where, remedy="`dvc push` shows it alone") from error
 
 
 def initialise(workspace: Path) -> None:
@@ -62,5 +79,6 @@ def initialise(workspace: Path) -> None:
     with repo.config.edit("repo") as config:
         config["core"]["analytics"] = False
         config["core"]["autostage"] = False
+        config["core"]["check_update"] = False
         config["cache"]["type"] = ["reflink", "hardlink", "copy"]
     repo.close()

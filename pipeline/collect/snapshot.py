@@ -123,9 +123,12 @@ def _pooled(chunks: Iterable[list[RawItem]]) -> Iterator[pa.Table]:
 
 
 def _measure(contents: list[bytes]) -> list[tuple[Any, ...]]:
-    from pipeline.media.image import inspect
+    from pipeline.media.image import inspect_all
 
-    return [(hashlib.sha256(data).hexdigest(), *vars(inspect(data)).values()) for data in contents]
+    return [
+        (hashlib.sha256(data).hexdigest(), *vars(found).values())
+        for data, found in zip(contents, inspect_all(contents), strict=True)
+    ]
 
 
 def _table(chunk: list[RawItem], measured: list[tuple[Any, ...]]) -> pa.Table:

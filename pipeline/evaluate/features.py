@@ -151,4 +151,4 @@ def _turned(batch: Tensor) -> Tensor:
 
 def _batches(images: Array, size: int = 500) -> Iterator[Tensor]:
     for start in range(0, len(images), size):
-        yield torch.from_numpy(np.ascontiguousarray(images[start : start + size]))
+        yield torch.from_numpy(np.array(images[start : start + size], order="C"))  # a copy: torch warns of read-only

@@ -17,7 +17,7 @@ import boto3
 import httpx
 import pytest
 
-from flows import services
+from flows import processes, records, servers, services
 from flows.doctor import diagnose
 from pipeline.errors import ServiceError
 
@@ -66,7 +66,7 @@ def test_s3_and_prefect_start_work_and_leave_nothing(workspace: Path) -> None:
     assert not carriers(workspace)
     assert services.running(workspace) == []
     for service in (s3, prefect):
-        assert not Path(f"/proc/{service.pid}").exists() or not services._exists(service.pid)
+        assert not Path(f"/proc/{service.pid}").exists() or not processes.exists(service.pid)
 
 
 def test_credentials_are_private_and_checked(workspace: Path) -> None:
@@ -143,9 +143,37 @@ def test_services_of_a_killed_run_end(workspace: Path) -> None:
     assert not carriers(workspace)
 
 
+def test_a_second_prefect_on_the_same_database_is_refused(workspace: Path) -> None:
+    with services.for_run(workspace, ["prefect"]) as run:
+        with pytest.raises(ServiceError, match=f"the run at work.*process {os.getpid()}.*`genloop up`") as refused:
+            services.up(workspace, ["s3", "prefect"])
+        assert refused.value.exit_code == 5
+        assert [record.name for record in records.read(workspace)] == ["prefect"]  # nothing else was begun
+        assert processes.exists(run["prefect"].pid)
+    assert not carriers(workspace)
+
+
+def test_a_run_takes_over_what_up_is_only_starting(workspace: Path) -> None:
+    starting = services.start(workspace, "s3")  # not waited for
+    with services.for_run(workspace, ["s3"]) as run:
+        run.wait()
+        assert run["s3"] == starting
+    assert services.running(workspace) == [starting]
+
+
+def test_the_records_of_a_killed_run_are_cleared(workspace: Path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    entry = {"name": "s3", "url": "http://127.0.0.1:9", "pid": gone.pid, "mark": "x" * 32, "owner": gone.pid}
+    (workspace / "var").mkdir()
+    (workspace / "var/services.json").write_text(json.dumps([entry]))
+    (s3,) = services.up(workspace, ["s3"])
+    assert [record.service for record in records.read(workspace)] == [s3]
+
+
 def test_a_server_that_ends_is_told_with_its_last_line(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = [sys.executable, "-c", "raise SystemExit('no such flag')"]
-    monkeypatch.setattr(services, "_command", lambda *_: failing)
+    monkeypatch.setattr(servers, "command", lambda *_: failing)
     with pytest.raises(ServiceError, match="no such flag"):
         services.up(workspace, ["s3"])
 

@@ -1,0 +1,155 @@
+"""Processes of ours: spawned apart from the terminal, found again by a mark, stopped with their children.
+
+A process is ours if a random mark of ours is in its environment: that holds for its children too,
+and never for a stranger that was given a recycled process id.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import ServiceError
+
+GRACE_S = 5.0
+_MARK = "GENLOOP_SERVICE_MARK"
+_PR_SET_PDEATHSIG = 1
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process that we started; `port` tells it from others where there is no /proc."""
+
+    pid: int
+    mark: str
+    port: int
+
+
+def spawn(command: list[str], environment: dict[str, str], log: Path, port: int, private: bool) -> Process:
+    """Start a command in a session of its own, in the folder above its log's. `private`: it dies with this thread."""
+    mark = secrets.token_hex(16)
+    with log.open("wb") as out:
+        try:
+            child = subprocess.Popen(
+                command,
+                env=environment | {_MARK: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                cwd=log.parent.parent,
+                start_new_session=True,
+                preexec_fn=_die_with_parent() if private else None,
+            )
+        except OSError as error:
+            raise ServiceError(f"{command[0]} can't be started: {error}", remedy="`genloop doctor`") from None
+    _children[child.pid] = child
+    return Process(child.pid, mark, port)
+
+
+def exists(pid: int) -> bool:
+    """Whether a process runs; a zombie doesn't."""
+    if pid in _children and _children[pid].poll() is not None:
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        if sys.platform == "linux":
+            return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return True
+
+
+def members(process: Process) -> set[int]:
+    """The living processes that carry its mark: itself and its children."""
+    if sys.platform != "linux":
+        return {process.pid} if exists(process.pid) and _names_port(process) else set()
+    mark = f"{_MARK}={process.mark}".encode()
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes() and exists(int(folder.name)):
+                found.add(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def stop(processes: Iterable[Process]) -> None:
+    """Ask all with SIGTERM, give them 5 s together, then SIGKILL. Raises ServiceError if one lives on."""
+    processes = list(processes)
+    for number, grace in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+        if not _signal(processes, number):
+            return
+        deadline = time.monotonic() + grace
+        while time.monotonic() < deadline:
+            if not any(members(process) for process in processes):
+                return
+            time.sleep(0.05)
+    left = sorted(pid for process in processes for pid in members(process))
+    if left:
+        raise ServiceError(f"processes {left} don't end", remedy="`kill -9` them")
+
+
+def free_port(preferred: int) -> int:
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServiceError("no free port on 127.0.0.1")
+
+
+def _die_with_parent() -> Callable[[], None] | None:
+    """What a child does so that the kernel ends it with its parent (Linux only)."""
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
+
+
+def _names_port(process: Process) -> bool:
+    """Where there is no /proc: whether the process's command line has its port."""
+    command = ["ps", "-p", str(process.pid), "-o", "command="]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    return str(process.port) in shown
+
+
+def _signal(processes: Iterable[Process], number: signal.Signals) -> bool:
+    """Signal every living process of these, groups first; False if there is none."""
+    any_alive = False
+    for process in processes:
+        alive = members(process)
+        any_alive |= bool(alive)
+        if process.pid in alive:
+            _quietly(os.killpg, process.pid, number)
+        for pid in alive - {process.pid}:
+            _quietly(os.kill, pid, number)
+    return any_alive
+
+
+def _quietly(kill: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        kill(pid, number)

