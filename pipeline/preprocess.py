@@ -18,12 +18,13 @@ from pipeline.errors import ValidationError
 from pipeline.files import replacing_folder, write_json
 from pipeline.manifest import read_bytes
 from pipeline.media.image import normalise_all
-from pipeline.settings import Preprocess
+from pipeline.settings import SIZES, Preprocess
 from pipeline.shards import content_id
 from pipeline.values import Shards
 
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 INLINE_ITEMS = 4000
+MOST_AUTO = 64
 TASK_ITEMS = 2000
 
 
@@ -88,10 +89,10 @@ def in_holdout(rows: Any, share: float) -> NDArray[np.bool_]:
 
 
 def choose_form(settings: Preprocess, rows: Any) -> Form:
-    """Resolve `auto`: the median longer side, 16 to 64, as a size the networks take; the commonest mode."""
+    """Resolve `auto`: the median longer side, 16 to 64, as the nearest size the networks take; the commonest mode."""
     if settings.size == "auto":
         median = float(np.median(np.maximum(rows["width"], rows["height"])))
-        size = min(range(16, 65, 4), key=lambda candidate: abs(candidate - median))
+        size = min((size for size in SIZES if size <= MOST_AUTO), key=lambda candidate: abs(candidate - median))
     else:
         size = settings.size
     mode = settings.mode if settings.mode != "auto" else _commonest_mode(rows["mode"])

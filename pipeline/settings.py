@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import ParamsError
@@ -16,6 +16,15 @@ from pipeline.values import Value
 
 LOCAL_REGISTRY = Path("var/mlflow.db")
 Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+OPEN = (["mix"], ["gates"], ["slack"])  # their keys are the user's
+SIZES = sorted({side << doublings for side in range(4, 9) for doublings in range(2, 6)})  # what the networks can make
+
+
+def _known_size(size: str | int) -> str | int:
+    if size != "auto" and size not in SIZES:
+        raise ValueError(f"should be auto or one of {', '.join(map(str, SIZES))}")
+    return size
 
 
 class Collect(Value):
@@ -34,21 +43,21 @@ class Validate(Value):
 
 
 class Preprocess(Value):
-    size: Literal["auto"] | Annotated[int, Field(ge=16, le=256)] = "auto"
+    size: Annotated[Literal["auto"] | int, AfterValidator(_known_size)] = "auto"
     mode: Literal["auto", "L", "RGB", "RGBA"] = "auto"
     fit: Literal["crop", "pad"] = "crop"
     holdout: float = Field(0.2, gt=0, lt=1)
 
 
 class Train(Value):
-    minutes: PositiveFloat = 1.0
+    minutes: Positive = 1.0
     images_seen: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
     loss: Literal["relativistic", "non_saturating"] = "relativistic"
     batch: int = Field(32, ge=2)
     width: PositiveInt = 32
     z_dim: PositiveInt = 64
-    lr: PositiveFloat = 0.002
+    lr: Positive = 0.002
     lr_end: Share = 0.05
     gamma: float = Field(0.1, ge=0)
     penalty_every: PositiveInt = 4
@@ -119,7 +128,7 @@ def check_params(raw: Any, where: str) -> Params:
     try:
         return Params.model_validate(raw)
     except ValidationError as error:
-        raise ParamsError(_describe(error), where=where, remedy="mend the value and run again") from None
+        raise ParamsError(_describe(error, raw), where=where, remedy="mend the value and run again") from None
 
 
 def override_params(path: Path, pairs: Sequence[str]) -> Params:
@@ -139,15 +148,25 @@ def override_params(path: Path, pairs: Sequence[str]) -> Params:
         node = document
         for section in sections:
             node = node.get(section) if isinstance(node, dict) else None
-        if not isinstance(node, dict) or (leaf not in node and sections[-1] not in ("mix", "gates", "slack")):
+        if not isinstance(node, dict) or not (leaf in node or sections[-1:] in OPEN):
             raise ParamsError(f"unknown key {key!r}", where=str(path), remedy="`genloop run --help` tells how")
-        node[leaf] = YAML(typ="safe").load(text)
+        node[leaf] = _parsed(pair, text)
     params = check_params(document, str(path))
     out = StringIO()
     yaml.dump(document, out)
     if pairs and out.getvalue() != path.read_text():
         write_text(path, out.getvalue())
     return params
+
+
+def _parsed(pair: str, text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise ParamsError(f"-S {pair!r} is not YAML: {' '.join(str(error).split())}") from None
 
 
 def workspace(environment: Environment | None = None) -> Path:
@@ -167,12 +186,29 @@ def _read(path: Path, yaml: Any = None) -> Any:
         raise ParamsError(f"not YAML: {' '.join(str(error).split())}", where=str(path)) from None
 
 
-def _describe(error: ValidationError) -> str:
-    lines = []
+def _describe(error: ValidationError, raw: Any) -> str:
+    """One clause a key, also where pydantic has several of one, such as of each member of a union."""
+    clauses: dict[str, str] = {}
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"])
+        key = _key(fault["loc"], raw)
+        message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] == "extra_forbidden":
-            lines.append(f"unknown key {key!r}")
+            clauses[key] = f"unknown key {key!r}"
+        elif fault["type"] == "missing":
+            clauses[key] = f"key {key!r} is missing"
+        elif key in clauses:
+            clauses[key] += f" or {message}"
         else:
-            lines.append(f"{key} = {fault['input']!r}: {fault['msg']}")
-    return "; ".join(lines)
+            clauses[key] = f"{key} = {fault['input']!r}: {message}"
+    return "; ".join(clauses.values())
+
+
+def _key(location: tuple[int | str, ...], raw: Any) -> str:
+    """The key as it stands in the file: pydantic's location without the types that it tried."""
+    parts = []
+    for part in location:
+        if not isinstance(raw, dict):
+            break
+        parts.append(str(part))
+        raw = raw.get(part)
+    return ".".join(parts)

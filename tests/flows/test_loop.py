@@ -115,6 +115,7 @@ def test_a_challenger_that_fails_a_gate_leaves_the_champion(workspace: Path, fir
     [
         (["-S", "train.minuts=5"], 2, "unknown key 'train.minuts'"),
         (["-S", "train.batch=-1"], 2, "train.batch = -1"),
+        (["-S", "preprocess.size=-3"], 2, "preprocess.size = -3: should be auto or one of"),
         (["--source", "nowhere-at-all"], 3, "nothing there"),
     ],
 )
