@@ -105,21 +105,22 @@ def rescore_champion(workspace: Path, params: Params, card: Scorecard) -> tuple[
 
 
 def _rescore(workspace: Path, params: Params, champion: ModelVersion) -> Scorecard | None:
-    """None where the champion can't make such images at all (another size or other classes)."""
-    cache = (
-        workspace
-        / "runs/rescored"
-        / f"{champion.bundle}-{sha256_file(workspace / stages.SHARDS / 'shards.json')[:16]}.json"
-    )
+    """None where the champion can't make such images at all (another size or other classes, an older format)."""
+    shards_hash = sha256_file(workspace / stages.SHARDS / "shards.json")
+    key = sha256_json([champion.bundle, shards_hash, params.evaluate.model_dump()])[:16]
+    cache = workspace / "runs/rescored" / f"{key}.json"
     if cache.exists():
         return Scorecard.model_validate_json(cache.read_text())
     from pipeline.evaluate.step import score
-    from pipeline.model.bundle import load_bundle
+    from pipeline.model.bundle import BundleError, load_bundle
     from pipeline.shards import open_shards
 
     shards = open_shards(workspace / stages.SHARDS)
     with tempfile.TemporaryDirectory() as folder:
-        bundle = load_bundle(wiring.registry(workspace).download_bundle(champion, Path(folder)))
+        try:
+            bundle = load_bundle(wiring.registry(workspace).download_bundle(champion, Path(folder)))
+        except BundleError:
+            return None
     shape, meta = bundle.generator.shape, shards.meta
     if (shape.size, shape.channels, bundle.classes) != (meta.size, meta.channels, meta.classes):
         return None

@@ -21,7 +21,9 @@ def decide(settings: Promote, challenger: Scorecard, champion: Scorecard | None)
     if failed:
         return Decision(promoted=False, gates=gates, reason="; ".join(map(_tell, failed)))
     return Decision(
-        promoted=True, gates=gates, reason="all gates passed" if champion else "first model to pass its gates"
+        promoted=True,
+        gates=gates,
+        reason="all gates passed" if champion else "all gates passed, no champion to compare with",
     )
 
 

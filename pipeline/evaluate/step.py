@@ -96,12 +96,18 @@ def score(
     scorecard = Scorecard(
         model=model_id,
         shards=meta.id,
-        space=f"classifier-{DIMENSIONS} of shards {meta.id[:8]}",
+        space=space(meta.id, settings),
         samples=count,
         metrics=taken,
         floor=floor,
     )
     return Evaluated(scorecard, samples, labels, metrics.nearest(fake, train)[1])
+
+
+def space(shards: str, settings: Evaluate) -> str:
+    """Names the feature space and the protocol: numbers of equal names, and of no others, can be compared."""
+    protocol = sha256_json([classifier_id(shards, settings), settings.model_dump()])[:8]
+    return f"classifier-{DIMENSIONS} of shards {shards[:8]}, protocol {protocol}"
 
 
 def compare(

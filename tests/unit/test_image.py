@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.media.image import encode_png, grid, inspect, normalise
+from pipeline.media.image import encode_png, grid, inspect, inspect_all, normalise
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
@@ -89,3 +89,20 @@ def test_png_round_trip_and_grid(channels: int) -> None:
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
     assert np.array_equal(normalise(encode_png(images[0]), 8, mode, "crop"), images[0])
     assert grid(images, columns=3, scale=2).size == (3 * 17 - 1, 2 * 17 - 1)
+
+
+def test_many_at_once_are_measured_as_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(28, 28), (5, 7), (28, 28), (300, 40), (256, 256)]
+    contents = [encode_png(rng.integers(0, 256, (1, *size), np.uint8)) for size in sizes] + [b"no image"]
+    assert inspect_all(contents) == [inspect(data) for data in contents]
+
+
+def test_the_measures_of_an_image_by_hand() -> None:
+    """16 x 18: areas are of 2 x 2 pixels; each column of areas darker than the one left of it, but for the last."""
+    image = np.repeat(np.repeat(np.array([[90, 80, 70, 60, 50, 40, 30, 20, 200]], np.uint8), 2, 1), 16, 0)
+    found = inspect(encode_png(image[None]))
+    assert found.brightness == pytest.approx(640 / 9)
+    assert found.contrast == pytest.approx(np.std([90, 80, 70, 60, 50, 40, 30, 20, 200]))
+    assert found.dhash == "01" * 8
+    assert inspect(encode_png(np.full((1, 31, 29), 137, np.uint8))).dhash == "00" * 8
