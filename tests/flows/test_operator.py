@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,11 @@ def test_an_s3_that_stops_midway_is_retried_then_told_in_a_line(
     environment = child_environment(workspace, elsewhere)
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
-        assert run.stderr.readline() == "starting local services\n"  # the endpoint has answered
+        assert run.stderr.readline() == "starting local services\n"
+        running = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}}
+        while not httpx.post(f"{elsewhere['PREFECT_API_URL']}/flow_runs/filter", json=running).json():
+            assert run.poll() is None  # the flow begins once the endpoint was found well
+            time.sleep(0.05)
         os.kill(int(elsewhere["S3_PID"]), 9)
         told = run.stderr.read().splitlines()
         assert run.wait(200) == 5
