@@ -48,7 +48,6 @@ def run(
                 _announce("starting local services")
                 from flows.loop import loop
 
-                wiring.warm_up()
                 wiring.point_versions(root, services.get("s3"))
                 services.wait(timeout_s=120)
                 wiring.store().check()  # before an hour of training, not after

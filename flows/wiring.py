@@ -7,9 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 
 import httpx
 
@@ -58,12 +56,6 @@ def environment_for_run(workspace: Path, names: tuple[str, ...]) -> Iterator[ser
             _drain_prefect()
             os.environ.clear()
             os.environ.update(before)
-
-
-def warm_up() -> None:
-    """Import what the run needs later while its services start; a core is idle then."""
-    libraries = ("mlflow.pyfunc", "torch", "pyarrow.parquet")
-    Thread(target=lambda: [import_module(name) for name in libraries], daemon=True, name="warm-up").start()
 
 
 def be_quiet() -> None:
