@@ -92,11 +92,13 @@ def stop(processes: Iterable[Process]) -> None:
     """Ask all with SIGTERM, give them 5 s together, then SIGKILL. Raises ServiceError if one lives on."""
     processes = list(processes)
     for number, grace in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
-        if not _signal(processes, number):
+        asked = _signal(processes, number)
+        if not asked:
             return
         deadline = time.monotonic() + grace
         while time.monotonic() < deadline:
-            if not any(members(process) for process in processes):
+            # One that is ending has lost its mark already and is still there for a moment.
+            if not any(map(exists, asked)) and not any(map(members, processes)):
                 return
             time.sleep(0.05)
     left = sorted(pid for process in processes for pid in members(process))
@@ -137,17 +139,17 @@ def _names_port(process: Process) -> bool:
     return str(process.port) in shown
 
 
-def _signal(processes: Iterable[Process], number: signal.Signals) -> bool:
-    """Signal every living process of these, groups first; False if there is none."""
-    any_alive = False
+def _signal(processes: Iterable[Process], number: signal.Signals) -> set[int]:
+    """Signal every living process of these, groups first; their ids."""
+    asked: set[int] = set()
     for process in processes:
         alive = members(process)
-        any_alive |= bool(alive)
+        asked |= alive
         if process.pid in alive:
             _quietly(os.killpg, process.pid, number)
         for pid in alive - {process.pid}:
             _quietly(os.kill, pid, number)
-    return any_alive
+    return asked
 
 
 def _quietly(kill: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:

@@ -25,8 +25,6 @@ QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_CLIENT_MAX_RETRIES": "2",  # of 5; a server that dies was waited for for minutes
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
 }
 
 
@@ -72,6 +70,8 @@ def _check_configured(environment: Environment, names: tuple[str, ...]) -> None:
         addresses["GENLOOP_S3_ENDPOINT"] = environment.s3_endpoint
     if "prefect" in names and "PREFECT_API_URL" in os.environ:
         addresses["PREFECT_API_URL"] = f"{os.environ['PREFECT_API_URL'].rstrip('/')}/health"
+    if (mlflow := registry_uri(Path())).startswith("http"):
+        addresses["GENLOOP_MLFLOW_URI"] = f"{mlflow.rstrip('/')}/health"
     for name, url in addresses.items():
         try:
             if httpx.get(url, timeout=5).status_code >= 500:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -12,12 +13,20 @@ from pipeline.errors import ServiceError
 from pipeline.values import ModelVersion, Scorecard
 
 EXPERIMENT = "genloop"
+MANNERS = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of 7; a server that is gone was waited for for six minutes
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
 
 
 class Registry:
     """One tracking server or SQLite file. Raises ServiceError where it can't be reached."""
 
     def __init__(self, uri: str, artifacts: Path) -> None:
+        for name, value in MANNERS.items():
+            os.environ.setdefault(name, value)
         import mlflow
 
         self._mlflow = mlflow

@@ -63,7 +63,8 @@ class TrainingLog:
             while (task := self._queue.get()) is not None:
                 _send(registry, run, *task)
         except Exception as error:
-            print(f"train: no curves in MLflow: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+            why = next(iter(str(error).splitlines()), type(error).__name__)
+            print(f"mlflow: no curves of this training: {why[:200]}", file=sys.stderr)
 
 
 def _send(registry: Registry, run: str, kind: str, content: Any, images_seen: int) -> None:

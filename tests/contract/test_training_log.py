@@ -37,4 +37,4 @@ def test_no_tracking_server_never_stops_the_training(
     with TrainingLog(tmp_path, "key") as log:
         log.metrics({"loss_g": 1.0}, 1)
     told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1 and told[0].startswith("train: no curves in MLflow")
+    assert len(told) == 1 and told[0].startswith("mlflow: no curves of this training: ")

@@ -202,7 +202,7 @@ def test_an_s3_that_stops_midway_is_retried_then_told_in_a_line(
     assert last["outcome"] == "failed" and "S3 did not do" in last["detail"]
 
 
-@pytest.mark.parametrize("name", ["PREFECT_API_URL", "GENLOOP_S3_ENDPOINT"])
+@pytest.mark.parametrize("name", ["PREFECT_API_URL", "GENLOOP_S3_ENDPOINT", "GENLOOP_MLFLOW_URI"])
 def test_a_service_that_is_not_there_is_told_at_once(workspace: Path, name: str) -> None:
     done = genloop(workspace, {name: "http://127.0.0.1:9/api"}, "run")
     assert done.returncode == 5
