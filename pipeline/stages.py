@@ -1,4 +1,4 @@
-"""One command for each DVC stage: `python -m pipeline.stages STAGE`, run in a workspace."""
+"""One command for each DVC stage: `python -m pipeline STAGE`, run in a workspace."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ DOCS, VALIDATION = Path("data/docs"), Path("data/validation.json")
 SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/curves.csv")
 SCORECARD, PICTURES = Path("data/scorecard.json"), Path("data/pictures")
 CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"), Path("runs/stages")
+PIXELS = Path("runs/pixels")
 
 
 def collect(params: Params) -> None:
     from pipeline.collect.snapshot import collect as step
 
     with bar("collect", "items") as show:
-        step(params.collect, Path.cwd(), SNAPSHOT, lambda done: show(done, None, ""))
+        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, lambda done: show(done, None, ""))
 
 
 def validate(params: Params) -> None:
@@ -49,7 +50,7 @@ def preprocess(params: Params) -> None:
     total = read_snapshot(Path.cwd()).items
     with bar("preprocess", "items") as show:
         identity = read_snapshot(Path.cwd()).id
-        step(params.preprocess, SNAPSHOT, ACCEPTED, SHARDS, identity, lambda done: show(done, total, ""))
+        step(params.preprocess, SNAPSHOT, ACCEPTED, PIXELS, SHARDS, identity, lambda done: show(done, total, ""))
 
 
 def train(params: Params) -> None:
@@ -110,8 +111,8 @@ STAGES: dict[str, Callable[[Params], None]] = {
 # What a stage imports anyway; here first, so that the receipt tells the loop's own time from the work.
 HEAVY = {
     "collect": ("pyarrow.parquet",),
-    "validate": ("pandas", "great_expectations"),
-    "preprocess": ("pandas", "pyarrow.parquet"),
+    "validate": ("pandas", "pipeline.validate.expectations"),
+    "preprocess": ("pyarrow.parquet",),
     "train": ("torch",),
     "evaluate": ("torch", "PIL.Image"),
 }
@@ -161,7 +162,7 @@ def run_stage(name: str, workspace: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in STAGES:
-        print(f"usage: python -m pipeline.stages {{{','.join(STAGES)}}}", file=sys.stderr)
+        print(f"usage: python -m pipeline {{{','.join(STAGES)}}}", file=sys.stderr)
         return 2
     try:
         run_stage(arguments[0], Path.cwd())
@@ -172,7 +173,3 @@ def main(arguments: list[str]) -> int:
         print(f"{arguments[0]}: {known}", file=sys.stderr)
         return known.exit_code
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,8 @@ UNSAFE = "unsafe path in archive"
 
 def read_tar(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
     """Members in the order of the archive."""
-    with tarfile.open(fileobj=_decompressed(file), mode="r|", bufsize=BLOCK_BYTES) as archive:
+    stream = _Forward(_decompressed(file))
+    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:", tarinfo=_Strict) as archive:
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
             if not member.isdir():
@@ -54,10 +55,50 @@ def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
         file = archive.extractfile(member)
         return file.read() if file else b""
     stream.seek(member.offset_data)
-    data = bytes(stream.read(member.size))
+    data = stream.read(-(-member.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE)[: member.size]
     if len(data) != member.size:
         raise tarfile.ReadError("unexpected end of data")
     return data
+
+
+class _Strict(tarfile.TarInfo):
+    """Tarfile takes a damaged header for the archive's end: what stands behind it would be lost silently."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Strict:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
+            raise tarfile.ReadError(str(error)) from None
+
+
+class _Forward:
+    """A stream that can't seek, as tarfile's plain mode wants it: forward, and back by no more than its last byte.
+
+    Tarfile's own mode for streams copies its whole buffer at each read.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = io.BufferedReader(cast(io.RawIOBase, stream), BLOCK_BYTES)
+        self._last, self._place, self._again = b"", 0, False
+
+    def tell(self) -> int:
+        return self._place
+
+    def read(self, size: int) -> bytes:
+        again, self._again = self._again and size > 0, False
+        data = self._last + self._stream.read(size - 1) if again else self._stream.read(size)
+        self._last = data[-1:] or self._last
+        self._place += len(data)
+        return data
+
+    def seek(self, place: int) -> None:
+        if place < self._place - 1 or (self._again and place < self._place):
+            raise tarfile.StreamError("seeking backwards is not allowed")
+        while self._place < place and self.read(min(place - self._place, BLOCK_BYTES)):
+            pass
+        if place == self._place - 1:
+            self._place, self._again = place, True
 
 
 def _zip_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo, root: str, cap: int) -> RawItem:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 IGNORED = "hidden file"
 TOO_LARGE = "too large"
 
 
-@dataclass(frozen=True)
-class RawItem:
+class RawItem(NamedTuple):
     """One file or row of a source; `data` is empty where `problem` is set.
 
     `guessed`: the label is a guess by the path; what it is can be told when the stream has ended.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
     ("test", "testing", "val", "valid", "validation", "holdout"), "holdout"
@@ -20,7 +21,12 @@ def label_and_split(path: str, root: str | None = None) -> tuple[str | None, str
     Without a split folder it is the first below `root`. While the root isn't known yet (in a stream), the
     innermost folder is a guess at it; `settled` puts it right.
     """
-    folders = _folders(path)
+    return _of_folder(path.rpartition("/")[0], root)
+
+
+@lru_cache(4096)
+def _of_folder(folder: str, root: str | None) -> tuple[str | None, str]:
+    folders = _folders(f"{folder}/")
     for i, name in enumerate(folders):
         if split_of(name):
             return (folders[i + 1] if i + 1 < len(folders) else None), split_of(name)
@@ -53,14 +59,23 @@ def common_root(paths: Iterable[str]) -> str:
 
 def hidden(path: str) -> bool:
     """Whether a file is the system's, not the source's."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return any(part.startswith(".") or part == "__MACOSX" or part == "Thumbs.db" for part in parts)
+    folder, _, name = path.rpartition("/")
+    return _is_hidden(name) or _in_hidden(folder)
+
+
+@lru_cache(4096)
+def _in_hidden(folder: str) -> bool:
+    return any(map(_is_hidden, folder.split("/")))
+
+
+def _is_hidden(name: str) -> bool:
+    return (name.startswith(".") and name not in (".", "..")) or name in ("__MACOSX", "Thumbs.db")
 
 
 def unsafe(path: str) -> bool:
     """Whether an archive member would land outside the folder that it is unpacked in."""
     path = path.replace("\\", "/")
-    return path.startswith("/") or path[1:3] == ":/" or ".." in path.split("/")
+    return path.startswith("/") or path[1:3] == ":/" or (".." in path and ".." in path.split("/"))
 
 
 def _folders(path: str) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,14 @@ if TYPE_CHECKING:
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 MAX_PIXELS = 64_000_000
 STATS_SIDE = 256
+SMALL_SIDE = 64  # pixels; the decoded image is kept up to it
+MODES = ("L", "RGB", "RGBA")
 MEASURED_PIXELS = 2**22  # at once: 16 MiB of float32
 SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 ORIENTED = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 
 
-@dataclass(frozen=True)
-class Inspection:
+class Inspection(NamedTuple):
     """What an image is; where `problem` is set, the rest is as far as it could be read."""
 
     format: str
@@ -39,17 +39,21 @@ class Inspection:
 
 def inspect(data: bytes) -> Inspection:
     """Decode fully and measure. Never raises: what is wrong stands in `problem`."""
-    return inspect_all([data])[0]
+    return inspect_all([data])[0][0]
 
 
-def inspect_all(contents: Sequence[bytes]) -> list[Inspection]:
-    """`inspect` of each; images of one size are measured at once, which costs a third of one by one."""
+def inspect_all(contents: Sequence[bytes]) -> tuple[list[Inspection], NDArray[np.uint8] | None]:
+    """`inspect` of each; images of one size are measured at once, which costs a third of one by one.
+
+    With them uint8 [N, H, W, C], the pixels of all, black where there is a problem; None unless they are small,
+    upright and alike in size and mode: then `normalise` to that size and mode would give the same.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         looked = [_look(data) for data in contents]
-    found = [inspection for inspection, _ in looked]
+    found = [inspection for inspection, _, _ in looked]
     alike: dict[tuple[int, ...], list[int]] = {}
-    for row, (_, grey) in enumerate(looked):
+    for row, (_, grey, _) in enumerate(looked):
         if grey is not None:
             alike.setdefault(grey.shape, []).append(row)
     for (height, width), rows in alike.items():
@@ -57,31 +61,51 @@ def inspect_all(contents: Sequence[bytes]) -> list[Inspection]:
         for some in (rows[i : i + step] for i in range(0, len(rows), step)):
             stack = np.stack([cast(NDArray[np.uint8], looked[row][1]) for row in some])
             for row, brightness, contrast, dhash in zip(some, *_measure(stack), strict=True):
-                found[row] = replace(found[row], brightness=brightness, contrast=contrast, dhash=dhash)
-    return found
+                found[row] = found[row]._replace(brightness=brightness, contrast=contrast, dhash=dhash)
+    return found, _stacked([(inspection.problem is None, pixels) for inspection, _, pixels in looked])
 
 
-def _look(data: bytes) -> tuple[Inspection, NDArray[np.uint8] | None]:
-    """What the image is, and its greys, uint8 [H, W], at most STATS_SIDE a side; None where there is a problem."""
+def _stacked(found: Sequence[tuple[bool, NDArray[np.uint8] | None]]) -> NDArray[np.uint8] | None:
+    """(is an image, its pixels or None) of each, as one array."""
+    shapes = {None if pixels is None else pixels.shape for good, pixels in found if good}
+    if len(shapes) != 1 or (shape := shapes.pop()) is None:
+        return None
+    black: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+    return np.stack([black if pixels is None else pixels for _, pixels in found])
+
+
+def _look(data: bytes) -> tuple[Inspection, NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """What the image is, its greys, uint8 [H, W], at most STATS_SIDE a side, and its pixels, uint8 [H, W, C].
+
+    No greys where there is a problem; no pixels unless they are what `normalise` would make of a small image.
+    """
     from PIL import Image, UnidentifiedImageError
 
     if not data:
-        return _faulty("empty file"), None
+        return _faulty("empty file"), None, None
     head = ("", "", 0, 0)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
         head = (image.format or "", image.mode, image.width, image.height)
         if image.width * image.height > MAX_PIXELS:
-            return _faulty("decompression bomb", *head), None
+            return _faulty("decompression bomb", *head), None, None
         image.load()
-        return Inspection(*head), _greys(image)
+        if (
+            max(image.size) > SMALL_SIDE
+            or image.mode not in MODES
+            or not _is_upright(image)
+            or _is_transparent(image, image.mode)
+        ):
+            return Inspection(*head), _greys(image), None
+        pixels = np.frombuffer(image.tobytes(), np.uint8).reshape(image.height, image.width, -1)
+        return Inspection(*head), pixels[:, :, 0] if image.mode == "L" else _greys(image), pixels
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return _faulty("decompression bomb", *head), None
+        return _faulty("decompression bomb", *head), None, None
     except UnidentifiedImageError:
         known = data.startswith(SIGNATURES)
-        return _faulty("truncated or damaged image: header unreadable" if known else "not an image"), None
+        return _faulty("truncated or damaged image: header unreadable" if known else "not an image"), None, None
     except Exception as error:  # decoders raise nearly anything on hostile bytes
-        return _faulty(f"truncated or damaged image: {' '.join(str(error).split())[:200]}", *head), None
+        return _faulty(f"truncated or damaged image: {' '.join(str(error).split())[:200]}", *head), None, None
 
 
 def normalise(data: bytes, size: int, mode: str, fit: str) -> NDArray[np.uint8]:
@@ -109,7 +133,7 @@ def _normalised(data: bytes, size: int, mode: str, fit: str) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise ValueError("decompression bomb")
     image.load()
-    if image.format == "TIFF" or not ORIENTED.isdisjoint(image.info):
+    if not _is_upright(image):
         image = ImageOps.exif_transpose(image)
     image = _convert(image, mode)
     if image.size != (size, size):
@@ -192,10 +216,19 @@ def _overlaps(pixels: int, areas: int) -> NDArray[np.float32]:
 def _convert(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = _eight_bit(image)
-    transparent = image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info
-    if transparent and mode != "RGBA":
+    if _is_transparent(image, mode):
         image = _over_white(image)
     return image if image.mode == mode else image.convert(mode)
+
+
+def _is_upright(image: Image.Image) -> bool:
+    """Whether there is nothing that could say it is to be turned."""
+    return image.format != "TIFF" and ORIENTED.isdisjoint(image.info)
+
+
+def _is_transparent(image: Image.Image, mode: str) -> bool:
+    """Whether it is to be laid on white before it becomes `mode`."""
+    return mode != "RGBA" and (image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

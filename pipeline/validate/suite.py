@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -69,7 +68,6 @@ class Totals:
 
 def judge(accepted: pd.DataFrame, totals: Totals, settings: Validate, docs: Path, run: str) -> list[str]:
     """Run the suite and write Data Docs into the folder `docs`. Returns what failed, with numbers."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import pandas as pd
 
     frames = {"items": accepted, "dataset": pd.DataFrame([totals.row])}
@@ -136,8 +134,7 @@ def _by_count(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 
 
 def _context(docs: Path) -> Any:
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from pipeline.validate.expectations import ProgressBarsConfig, gx
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -155,9 +152,7 @@ def _context(docs: Path) -> Any:
 
 
 def _run(context: Any, name: str, frame: pd.DataFrame, checks: list[Check], run: str) -> dict[str, Any]:
-    import great_expectations as gx
-    from great_expectations import expectations
-    from great_expectations.core.run_identifier import RunIdentifier
+    from pipeline.validate.expectations import RunIdentifier, expectations, gx
 
     asset = context.data_sources.add_pandas(f"snapshot {name}").add_dataframe_asset(name)
     suite = gx.ExpectationSuite(name=name)

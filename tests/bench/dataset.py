@@ -21,10 +21,10 @@ def shards_of(params: Params) -> ShardsReader:
     key = sha256_json([settings.source, str(fingerprint(settings.source, ROOT)), params.preprocess.model_dump()])[:16]
     folder = BUILD / "data" / key
     if not (folder / "shards").exists():
-        snapshot = collect(settings, ROOT, folder / "snapshot")
+        snapshot = collect(settings, ROOT, folder / "snapshot", folder / "pixels")
         accepted = folder / "accepted.parquet"
         validate(
             params.validation, folder / "snapshot", accepted, folder / "quarantine", folder / "docs", folder / "v.json"
         )
-        preprocess(params.preprocess, folder / "snapshot", accepted, folder / "shards", snapshot.id)
+        preprocess(params.preprocess, folder / "snapshot", accepted, folder / "pixels", folder / "shards", snapshot.id)
     return open_shards(folder / "shards")

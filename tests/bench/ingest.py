@@ -101,7 +101,7 @@ def _ingest(source: Path, measure: Callable[[list[str], Path], T]) -> list[T]:
         workspace = Path(temporary)
         make_workspace(workspace)
         override_params(workspace / "params.yaml", [f"collect.source={json.dumps(str(source))}"])
-        return [measure([sys.executable, "-m", "pipeline.stages", stage], workspace) for stage in STAGES]
+        return [measure([sys.executable, "-m", "pipeline", stage], workspace) for stage in STAGES]
 
 
 def main() -> None:

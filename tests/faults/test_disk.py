@@ -33,7 +33,7 @@ def stage(workspace: Path, name: str, largest_file: int = 0) -> subprocess.Compl
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.stages", name],
+        [sys.executable, "-m", "pipeline", name],
         cwd=workspace,
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,

@@ -153,7 +153,7 @@ def test_a_source_that_can_not_be_trained_on(tmp_path: Path, source: str, code: 
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     override_params(tmp_path / "params.yaml", [f"collect.source={source}"])
     for name in ("collect", "validate"):
-        command = [sys.executable, "-m", "pipeline.stages", name]
+        command = [sys.executable, "-m", "pipeline", name]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
         if done.returncode:

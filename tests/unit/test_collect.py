@@ -59,7 +59,7 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def snap(source: Path | str, workspace: Path, **settings: int) -> tuple[Snapshot, dict[str, str | None]]:
-    snapshot = collect(Collect(source=str(source), **settings), workspace, workspace / "snapshot")
+    snapshot = collect(Collect(source=str(source), **settings), workspace, workspace / "snapshot", workspace / "pixels")
     table = read_manifest(workspace / "snapshot")
     return snapshot, dict(zip(table["path"].to_pylist(), table["problem"].to_pylist(), strict=True))
 
@@ -399,3 +399,12 @@ def test_mnist(tmp_path: Path) -> None:
     splits = read_manifest(tmp_path / "snapshot")["split"].value_counts().to_pylist()
     assert {s["values"]: s["counts"] for s in splits} == {"": 1, "holdout": 10_000, "train": 60_000}
     assert {path for path, problem in problems.items() if problem} == {"LICENSE"}
+
+
+def test_what_stands_behind_a_damaged_header_is_not_lost_silently(tmp_path: Path) -> None:
+    data = bytearray(tar(FILES))
+    second = data.index(list(FILES)[1].encode())
+    data[second] ^= 1
+    (tmp_path / "a.tar").write_bytes(data)
+    with pytest.raises(SourceError, match="damaged.*bad checksum"):
+        snap("a.tar", tmp_path)

@@ -1,19 +1,115 @@
-"""The form that items are brought to."""
+"""The form that items are brought to, and the pixels that need not be decoded again."""
 
 from __future__ import annotations
 
-import pandas as pd
-import pytest
+import io
+import json
+from pathlib import Path
+from typing import Any
 
-from pipeline.preprocess import choose_form
-from pipeline.settings import SIZES, Preprocess
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from pipeline import pixels
+from pipeline.collect.snapshot import collect
+from pipeline.manifest import read_manifest
+from pipeline.preprocess import choose_form, preprocess
+from pipeline.settings import SIZES, Collect, Preprocess
+from pipeline.shards import open_shards
+from pipeline.values import Snapshot
 
 
 @pytest.mark.parametrize(
     ("side", "size"), [(1, 16), (8, 16), (28, 28), (36, 32), (37, 40), (44, 40), (60, 56), (500, 64)]
 )
 def test_auto_is_a_size_that_can_be_trained(side: int, size: int) -> None:
-    rows = pd.DataFrame({"width": [side, 1, side], "height": [1, side, side], "mode": ["RGB", "RGB", "L"]})
+    rows = pa.table({"width": [side, 1, side], "height": [1, side, side], "mode": ["RGB", "RGB", "L"]})
     form = choose_form(Preprocess(), rows)
     assert (form.size, form.mode) == (size, "RGB")
     assert form.size in SIZES
+
+
+def source(folder: Path, mode: str, side: int = 28, **options: Any) -> None:
+    """Forty pictures in two classes, and a damaged one, beside their params."""
+    random = np.random.default_rng(0)
+    for i in range(40):
+        path = folder / "ab"[i % 2] / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        noise = random.integers(0, 256, (side, side, len(mode)), dtype=np.uint8)
+        Image.fromarray(noise.squeeze(), mode).save(path, **options)
+    (folder / "a/cut.png").write_bytes(path.read_bytes()[:70])
+
+
+def collected(tmp_path: Path) -> Snapshot:
+    snapshot = collect(Collect(source="source"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels")
+    rows = read_manifest(tmp_path / "snapshot")
+    good = rows.filter(pa.array([problem is None for problem in rows["problem"].to_pylist()]))
+    pa.parquet.write_table(good, tmp_path / "accepted.parquet")
+    return snapshot
+
+
+def shards(tmp_path: Path, snapshot: Snapshot, settings: Preprocess) -> str:
+    out = tmp_path / "shards"
+    meta = preprocess(
+        settings, tmp_path / "snapshot", tmp_path / "accepted.parquet", tmp_path / "pixels", out, snapshot.id
+    )
+    assert len(open_shards(out).train_images) + len(open_shards(out).holdout_images) == 40
+    return meta.id
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_kept_pixels_make_the_same_shards(tmp_path: Path, mode: str) -> None:
+    source(tmp_path / "source", mode)
+    snapshot = collected(tmp_path)
+    (part,) = [part.name for part in snapshot.parts]
+    block = pixels.kept(tmp_path / "pixels", part)
+    assert block is not None and block.shape == (41, 28, 28, len(mode))
+    settings = Preprocess(size=28)
+    with_pixels = shards(tmp_path, snapshot, settings)
+    pixels.prune(tmp_path / "pixels", [])
+    assert not list((tmp_path / "pixels").iterdir())
+    assert shards(tmp_path, snapshot, settings) == with_pixels
+
+
+def test_damaged_pixels_are_not_used(tmp_path: Path) -> None:
+    source(tmp_path / "source", "L")
+    snapshot = collected(tmp_path)
+    before = shards(tmp_path, snapshot, Preprocess(size=28))
+    (file,) = (tmp_path / "pixels").glob("*.npy")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    assert shards(tmp_path, snapshot, Preprocess(size=28)) == before
+    file.with_suffix(".json").write_text(json.dumps({"sha256": "0"}))
+    file.write_bytes(b"no array")
+    assert shards(tmp_path, snapshot, Preprocess(size=28)) == before
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("L", {"side": 65}), ("L", {"transparency": 3}), ("RGB", {"exif": b"Exif\0\0MM\0*\0\0\0\x08"})],
+)
+def test_pixels_that_normalising_would_change_are_not_kept(tmp_path: Path, mode: str, options: dict[str, Any]) -> None:
+    source(tmp_path / "source", mode, **options)
+    collected(tmp_path)
+    assert not (tmp_path / "pixels").exists()
+
+
+def test_pixels_are_those_of_the_part_after_its_labels_are_settled(tmp_path: Path) -> None:
+    """In a tar a wrapping folder is first taken for the label: the part is written again, under another name."""
+    import tarfile
+
+    with tarfile.open(tmp_path / "source.tar", "w") as archive:
+        for name in ("x/y/a/1.png", "x/y/a/2.png", "x/y/b/c/1.png"):
+            out = io.BytesIO()
+            Image.fromarray(np.full((8, 8), len(name) + int(name[-5]), np.uint8)).save(out, "PNG")
+            member = tarfile.TarInfo(name)
+            member.size = len(out.getvalue())
+            archive.addfile(member, io.BytesIO(out.getvalue()))
+    snapshot = collect(Collect(source="source.tar"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels")
+    assert read_manifest(tmp_path / "snapshot")["label"].to_pylist() == ["a", "a", "b"]
+    (part,) = snapshot.parts
+    block = pixels.kept(tmp_path / "pixels", part.name)
+    assert block is not None and block[:, 0, 0, 0].tolist() == [12, 13, 14]
