@@ -7,12 +7,16 @@ import os
 import shutil
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.errors import GenloopError, ParamsError, SourceError
+
+if TYPE_CHECKING:
+    from flows.services import Services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
@@ -49,6 +53,7 @@ def run(
                 from flows.loop import loop
 
                 wiring.point_versions(root, services.get("s3"))
+                _import_meanwhile(services)
                 services.wait(timeout_s=120)
                 wiring.store().check()  # before an hour of training, not after
                 ready = time.perf_counter() - start
@@ -194,6 +199,14 @@ def _prepare() -> Path:
     os.environ["GENLOOP_WORKSPACE"] = str(root)
     os.chdir(root)  # DVC reads paths from where it stands
     return root
+
+
+def _import_meanwhile(services: Services) -> None:
+    """What a run imports later, for as long as services only start: there is a core to spare."""
+    for library in ("mlflow", "torch"):
+        if services.answer():
+            return
+        import_module(library)
 
 
 def _params(root: Path, source: str | None, settings: list[str] | None) -> Any:

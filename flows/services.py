@@ -35,6 +35,10 @@ class Services(dict[str, Service]):
         super().__init__((service.name, service) for service in services)
         self._workspace = workspace
 
+    def answer(self) -> bool:
+        """Whether all of them do now."""
+        return all(map(servers.answers, self.values()))
+
     def wait(self, *names: str, timeout_s: float = 60) -> None:
         """Wait for those named, or for all. Raises ServiceError."""
         for name in names or tuple(self):

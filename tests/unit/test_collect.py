@@ -406,5 +406,5 @@ def test_what_stands_behind_a_damaged_header_is_not_lost_silently(tmp_path: Path
     second = data.index(list(FILES)[1].encode())
     data[second] ^= 1
     (tmp_path / "a.tar").write_bytes(data)
-    with pytest.raises(SourceError, match="damaged.*bad checksum"):
+    with pytest.raises(SourceError, match=r"damaged.*bad checksum"):
         snap("a.tar", tmp_path)
