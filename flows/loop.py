@@ -79,14 +79,18 @@ def register(workspace: Path, params: Params, card: Scorecard, snapshot: str) ->
         "params": sha256_file(workspace / "params.yaml"),
         "dvc_lock": sha256_file(workspace / "dvc.lock"),
     }
-    return wiring.registry(workspace).register(
-        params.promote.name,
-        workspace / stages.BUNDLE,
-        card,
-        tags,
-        workspace / stages.PICTURES,
-        workspace / stages.CURVES,
-    )
+    with bar("register", "") as show:
+        show(0, None, "")
+        model = wiring.registry(workspace).register(
+            params.promote.name,
+            workspace / stages.BUNDLE,
+            card,
+            tags,
+            workspace / stages.PICTURES,
+            workspace / stages.CURVES,
+        )
+        show(1, 1, "")
+    return model
 
 
 @task(task_run_name="champion's scorecard")

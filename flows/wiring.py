@@ -44,7 +44,8 @@ def environment_for_run(workspace: Path, names: tuple[str, ...]) -> Iterator[ser
         be_quiet()
         os.environ.setdefault("PREFECT_HOME", str(workspace / "var/prefect"))
         if "s3" in started:
-            os.environ.update(services.s3_environment(workspace, started["s3"]))
+            os.environ["GENLOOP_S3_ENDPOINT"] = started["s3"].url
+            os.environ["GENLOOP_S3_CREDENTIALS"] = str(services.credentials_file(workspace))
             os.environ.setdefault("GENLOOP_DVC_PUSH", "false")  # on the same disk a copy would save nobody
         if "prefect" in started:
             os.environ["PREFECT_API_URL"] = f"{started['prefect'].url}/api"
@@ -114,7 +115,7 @@ def _drain_prefect() -> None:
 
 def store() -> S3Store:
     environment = Environment()
-    return S3Store(environment.bucket, environment.s3_endpoint)
+    return S3Store(environment.bucket, environment.s3_endpoint, environment.s3_credentials)
 
 
 def registry(workspace: Path) -> Registry:

@@ -102,13 +102,18 @@ class Params(Value):
 
 
 class Environment(BaseSettings):
-    """Where things run: GENLOOP_* variables. Credentials are boto3's own (AWS_ACCESS_KEY_ID, …)."""
+    """Where things run: GENLOOP_* variables.
+
+    Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
+    as the embedded one has, so that a source on another S3 is read with what the environment has.
+    """
 
     model_config = SettingsConfigDict(env_prefix="GENLOOP_", frozen=True)
 
     workspace: Path = Path()
     bucket: str = "genloop"
     s3_endpoint: str = ""
+    s3_credentials: Path | None = None
     mlflow_uri: str = ""
     dvc_push: bool = True
 

@@ -41,7 +41,10 @@ def collect(params: Params) -> None:
 def validate(params: Params) -> None:
     from pipeline.validate.step import validate as step
 
-    step(params.validation, SNAPSHOT, ACCEPTED, QUARANTINE, DOCS, VALIDATION)
+    with bar("validate", "items") as show:
+        show(0, None, "")
+        judged = step(params.validation, SNAPSHOT, ACCEPTED, QUARANTINE, DOCS, VALIDATION)
+        show(judged.items, judged.items, "")
 
 
 def preprocess(params: Params) -> None:
@@ -118,6 +121,14 @@ HEAVY = {
 }
 
 
+DISK = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or ask for more of it",
+    errno.EFBIG: "free some space, or raise the limit of a file's size (ulimit -f)",
+    errno.EROFS: "choose a workspace that can be written: `genloop init FOLDER`",
+}
+
+
 def read_snapshot(workspace: Path) -> Snapshot:
     return Snapshot.model_validate_json((workspace / SNAPSHOT / "snapshot.json").read_text())
 
@@ -127,9 +138,9 @@ def mended(error: BaseException) -> GenloopError | None:
     if isinstance(error, GenloopError):
         return error
     number = error.errno if isinstance(error, OSError) else _number(error)
-    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS):
+    if number in DISK:
         where = error.filename if isinstance(error, OSError) else None
-        return DiskError(os.strerror(number), where=str(where or Path.cwd()), remedy="free some space")
+        return DiskError(os.strerror(number), where=str(where or Path.cwd()), remedy=DISK[number])
     return None
 
 

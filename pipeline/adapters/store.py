@@ -63,10 +63,12 @@ class FolderStore:
 
 
 class S3Store:
-    """One bucket, through boto3 with timeouts, adaptive retries and checksums where the server asks for them."""
+    """One bucket, through boto3 with timeouts, adaptive retries and checksums where the server asks for them.
 
-    def __init__(self, bucket: str, endpoint: str = "") -> None:
-        import boto3
+    `credentials`: a file of boto3's kind whose default profile is used, in place of what the environment has.
+    """
+
+    def __init__(self, bucket: str, endpoint: str = "", credentials: Path | None = None) -> None:
         from botocore.config import Config
 
         self.bucket = bucket
@@ -80,7 +82,7 @@ class S3Store:
             response_checksum_validation="when_required",
         )
         try:
-            self._client: Any = boto3.Session().client("s3", endpoint_url=endpoint or None, config=config)
+            self._client: Any = _session(credentials).client("s3", endpoint_url=endpoint or None, config=config)
         except ValueError as error:
             raise ServiceError(str(error), where="GENLOOP_S3_ENDPOINT", remedy="give one like https://host") from None
 
@@ -125,3 +127,14 @@ class S3Store:
             remedy = "`genloop doctor` tells what works; check GENLOOP_S3_ENDPOINT, GENLOOP_BUCKET and the credentials"
             text = " ".join(str(error).split())
             raise ServiceError(f"S3 did not do {name}: {text}", where=self._where, remedy=remedy) from error
+
+
+def _session(credentials: Path | None) -> Any:
+    import boto3
+    from botocore.session import Session
+
+    if credentials is None:
+        return boto3.Session()
+    session = Session(profile="default")  # a profile that is named goes before AWS_ACCESS_KEY_ID
+    session.set_config_variable("credentials_file", str(credentials))
+    return boto3.Session(botocore_session=session, region_name="us-east-1")

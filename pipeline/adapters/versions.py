@@ -48,7 +48,7 @@ class Versions:
         if endpoint:
             remote["endpointurl"] = endpoint
         if credentials:
-            remote["credentialpath"] = str(credentials)
+            remote |= {"credentialpath": str(credentials), "profile": "default"}  # named, it goes before AWS_*
         local = self._repo.config.load_one("local")
         if local.get("remote", {}).get("store") == remote and local.get("core", {}).get("remote") == "store":
             return

@@ -6,6 +6,7 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, cast
 
 from pipeline.collect.items import IGNORED, TOO_LARGE, RawItem
@@ -18,8 +19,11 @@ UNSAFE = "unsafe path in archive"
 
 def read_tar(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
     """Members in the order of the archive."""
-    stream = _Forward(_decompressed(file))
-    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r:", tarinfo=_Strict) as archive:
+    with (
+        _buffered(file) as stream,
+        _buffered(_decompressed(stream)) as plain,
+        tarfile.open(fileobj=cast(IO[bytes], _Forward(plain)), mode="r:", tarinfo=_Strict) as archive,
+    ):
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
             if not member.isdir():
@@ -79,7 +83,7 @@ class _Forward:
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = io.BufferedReader(cast(io.RawIOBase, stream), BLOCK_BYTES)
+        self._stream = stream
         self._last, self._place, self._again = b"", 0, False
 
     def tell(self) -> int:
@@ -137,14 +141,23 @@ def _too_large(size: int, cap: int) -> str:
     return f"{TOO_LARGE}: {size} bytes, max_item_bytes is {cap}"
 
 
-def _decompressed(file: IO[bytes]) -> IO[bytes]:
+@contextmanager
+def _buffered(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The file itself stays its owner's to close."""
+    reader = io.BufferedReader(cast(io.RawIOBase, file), BLOCK_BYTES)
+    try:
+        yield reader
+    finally:
+        reader.detach()
+
+
+def _decompressed(stream: IO[bytes]) -> IO[bytes]:
     """The tar inside, whichever compression its first bytes say."""
     import bz2
     import gzip
     import lzma
 
-    stream = io.BufferedReader(cast(io.RawIOBase, file), BLOCK_BYTES)
-    magic = stream.peek(8)
+    magic = cast(io.BufferedReader, stream).peek(8)
     if magic.startswith(b"\x1f\x8b"):
         return cast(IO[bytes], gzip.open(stream))
     if magic.startswith(b"\xfd7zXZ"):

@@ -67,7 +67,8 @@ def locate(uri: str, workspace: Path) -> Place:
     import fsspec
 
     options: dict[str, Any] = {"skip_instance_cache": True}  # else listings and credentials of an earlier call
-    if uri.startswith("s3://") and (endpoint := os.environ.get("GENLOOP_S3_ENDPOINT")):
+    own = "GENLOOP_S3_CREDENTIALS" not in os.environ  # else that S3 is the batches' alone
+    if uri.startswith("s3://") and own and (endpoint := os.environ.get("GENLOOP_S3_ENDPOINT")):
         options["endpoint_url"] = endpoint
     fs, path = fsspec.core.url_to_fs(uri, **options)
     return Place(fs, str(path))

@@ -142,3 +142,11 @@ def test_an_s3_that_is_not_up_is_told(tmp_path: Path, s3: str, monkeypatch: pyte
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(SourceError, match="no network, or no answer"):
         collected("s3://genloop/in/a.tar", tmp_path)
+
+
+def test_with_the_embedded_s3_a_source_is_still_read_from_the_environments(
+    tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENLOOP_S3_ENDPOINT", "http://127.0.0.1:9")  # where the batches go
+    monkeypatch.setenv("GENLOOP_S3_CREDENTIALS", str(tmp_path / "aws-credentials"))
+    assert collected(f"{s3}/a.tar", tmp_path)[0]

@@ -151,3 +151,17 @@ def test_a_bucket_that_is_not_there_is_named(moto: dict[str, str], monkeypatch: 
 def test_an_endpoint_that_is_no_address(endpoint: str) -> None:
     with pytest.raises(ServiceError, match="GENLOOP_S3_ENDPOINT: Invalid endpoint"):
         S3Store(BUCKET, endpoint)
+
+
+def test_a_file_of_credentials_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that the embedded S3 and a company's own can be used in one run."""
+    with services.for_run(tmp_path, ["s3"]) as run:
+        run.wait()
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the-company's")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-company's")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+        store = S3Store(BUCKET, run["s3"].url, services.credentials_file(tmp_path))
+        store.put("a", b"1", "")
+        assert store.get("a") == b"1"
+        with pytest.raises(ServiceError, match=r"AccessDenied|403|Forbidden|InvalidAccessKey"):
+            S3Store(BUCKET, run["s3"].url).get("a")

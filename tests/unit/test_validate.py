@@ -155,6 +155,16 @@ def test_data_docs_are_whole_without_network(tmp_path: Path) -> None:
         assert 'src="http' not in page.read_text()
 
 
+def test_the_same_snapshot_gives_the_same_pages(tmp_path: Path) -> None:
+    pages = []
+    for name in ("one", "two"):
+        run(tmp_path / name, good(5))
+        docs = tmp_path / name / "docs"
+        pages.append({page.relative_to(docs): page.read_bytes() for page in docs.rglob("*") if page.is_file()})
+    assert len(pages[0]) >= 5
+    assert pages[0] == pages[1]
+
+
 def test_unlabelled_items_need_no_classes(tmp_path: Path) -> None:
     result = run(tmp_path, good(5, label=None))
     assert (result.accepted, result.classes) == (5, {})
