@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from pipeline.model.losses import LOSSES, gradient_penalty
+from pipeline.model.losses import LOSSES, Loss, gradient_penalty
 from pipeline.settings import Train
 from pipeline.training.state import TrainingState
 
@@ -45,17 +45,16 @@ def update(
 
 
 def _update_d(
-    state: TrainingState, settings: Train, real: Tensor, fake: Tensor, labels: Tensor, loss_d: object, penalise: bool
+    state: TrainingState, settings: Train, real: Tensor, fake: Tensor, labels: Tensor, loss_d: Loss, penalise: bool
 ) -> Tensor:
-    assert callable(loss_d)
+    """Real and fake images in one pass: nothing in the discriminator looks across a batch."""
     penalise = penalise and settings.gamma > 0
-    real, fake = real.clone().requires_grad_(penalise), fake.clone().requires_grad_(penalise)
-    real_scores, fake_scores = state.discriminator(real, labels), state.discriminator(fake, labels)
-    value: Tensor = loss_d(real_scores, fake_scores)
+    images = torch.cat([real, fake]).requires_grad_(penalise)
+    scores = state.discriminator(images, labels.repeat(2))
+    value = loss_d(*scores.chunk(2))
     total = value
-    if penalise:
-        penalty = gradient_penalty(real_scores, real) + gradient_penalty(fake_scores, fake)
-        total = value + settings.penalty_every * settings.gamma / 2 * penalty
+    if penalise:  # the mean over both is half of the mean over each, R1 and R2, together
+        total = value + settings.penalty_every * settings.gamma * gradient_penalty(scores, images)
     state.optimiser_d.zero_grad(set_to_none=True)
     torch.autograd.backward(total)
     state.optimiser_d.step()

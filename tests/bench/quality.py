@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -26,7 +27,7 @@ from pipeline.settings import Params, override_params
 from pipeline.shards import ShardsReader
 from pipeline.training.step import Tick, train
 from tests.bench.dataset import BUILD, ROOT, shards_of
-from tests.bench.tutorial_gan import train_tutorial_gan
+from tests.bench.tutorial_gan import DCGAN, Adam, train_tutorial_gan
 
 METRICS = ("nfd", "fd", "precision", "recall", "coverage", "memorised", "tstr")
 
@@ -66,13 +67,17 @@ def ours(params: Params, shards: ShardsReader, seed: int) -> Trained:
         return Trained(load_bundle(root / "bundle").sample, last[0], time.perf_counter() - start)
 
 
-def tutorial(params: Params, shards: ShardsReader, seed: int) -> Trained:
+def tutorial(adam: Adam, params: Params, shards: ShardsReader, seed: int) -> Trained:
     with bar(f"tutorial GAN, seed {seed}", "images") as show:
-        gan = train_tutorial_gan(shards, 60 * params.train.minutes, seed, lambda images: show(images, None, ""))
+        gan = train_tutorial_gan(shards, 60 * params.train.minutes, seed, adam, lambda images: show(images, None, ""))
     return Trained(gan.sample, gan.images_seen, gan.seconds)
 
 
-RECIPES: dict[str, Callable[[Params, ShardsReader, int], Trained]] = {"tutorial": tutorial, "ours": ours}
+RECIPES: dict[str, Callable[[Params, ShardsReader, int], Trained]] = {
+    "tutorial": partial(tutorial, Adam()),
+    "tutorial-dcgan": partial(tutorial, DCGAN),
+    "ours": ours,
+}
 
 
 def measure(name: str, params: Params, shards: ShardsReader, seed: int, out: Path) -> Result:
@@ -111,7 +116,7 @@ def main() -> None:
     parser.add_argument("--source", default="sample://digits", help="any source that genloop run takes")
     parser.add_argument("--minutes", type=float, default=1.0, help="of training, each")
     parser.add_argument("--seed", type=int, action="append", help="may be given more than once; 0 if left out")
-    parser.add_argument("--recipe", action="append", choices=list(RECIPES), help="both if left out")
+    parser.add_argument("--recipe", action="append", choices=list(RECIPES), help="all if left out")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
     chosen = parser.parse_args()
     pairs = [f"collect.source={json.dumps(chosen.source)}", f"train.minutes={chosen.minutes}", *chosen.settings]

@@ -18,7 +18,18 @@ from pipeline.model.noise import latents
 from pipeline.shards import ShardsReader
 
 Z_DIM, HIDDEN_G, HIDDEN_D = 100, (128, 256, 512, 1024), (512, 256, 128)
-BATCH, LR, BETAS = 128, 2e-4, (0.5, 0.999)
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Its settings: what Adam has by default, as tutorials print it, or those of DCGAN (Radford et al. 2016)."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+DCGAN = Adam(2e-4, (0.5, 0.999))
 
 
 @dataclass(frozen=True)
@@ -44,7 +55,7 @@ class TutorialGan:
 
 
 def train_tutorial_gan(
-    shards: ShardsReader, seconds: float, seed: int, tell: Callable[[int], None] = lambda images: None
+    shards: ShardsReader, seconds: float, seed: int, adam: Adam, tell: Callable[[int], None] = lambda images: None
 ) -> TutorialGan:
     """Train for `seconds` of wall time with the non-saturating loss (Goodfellow et al. 2014) and Adam."""
     meta = shards.meta
@@ -52,7 +63,9 @@ def train_tutorial_gan(
     torch.manual_seed(seed)
     generator = _generator(classes, int(np.prod(side)))
     discriminator = _discriminator(classes, int(np.prod(side)))
-    optimiser_g, optimiser_d = (torch.optim.Adam(n.parameters(), LR, BETAS) for n in (generator, discriminator))
+    optimiser_g, optimiser_d = (
+        torch.optim.Adam(n.parameters(), adam.lr, adam.betas) for n in (generator, discriminator)
+    )
     rows, seen, start = np.random.default_rng(seed), 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
         picked = np.sort(rows.integers(0, len(shards.train_labels), BATCH))
