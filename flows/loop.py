@@ -21,7 +21,7 @@ from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_m
 from pipeline import stages
 from pipeline.adapters.versions import Versions
 from pipeline.errors import ERRORS, GenloopError, ServiceError
-from pipeline.files import sha256_file, sha256_json, write_json
+from pipeline.files import sha256_file, sha256_json, write_json, write_text
 from pipeline.progress import bar
 from pipeline.promote import decide
 from pipeline.settings import Environment, Params
@@ -29,6 +29,7 @@ from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Va
 
 COLLECTED = Path("runs/collected.json")
 PUSHED = Path("runs/pushed.json")
+REPORT = Path("runs/report.html")
 
 
 def _passing(task_: Any, run: Any, state: Any) -> bool:
@@ -153,6 +154,31 @@ def promote(
 
 
 @task(
+    task_run_name="report on {model.name} v{model.version}",
+    retries=2,
+    retry_delay_seconds=2,
+    retry_condition_fn=_passing,
+)
+def tell(workspace: Path, model: ModelVersion, card: Scorecard, best: Scorecard | None, decision: Decision) -> Path:
+    """The model's page: made, and put beside its run, where it is not there as it is."""
+    from pipeline.evaluate.report import report
+
+    page = report(
+        f"{model.name} v{model.version} on data {card.shards[:8]}",
+        card,
+        best,
+        decision,
+        (workspace / stages.CURVES).read_text(),
+        {file.stem: file.read_bytes() for file in sorted((workspace / stages.PICTURES).glob("*.png"))},
+    )
+    path = workspace / REPORT
+    if not path.exists() or path.read_text() != page:
+        write_text(path, page)
+        wiring.registry(workspace).attach(model, path)
+    return path
+
+
+@task(
     task_run_name="deliver by {model.name} v{model.version}",
     retries=2,
     retry_delay_seconds=[2, 10],
@@ -211,6 +237,8 @@ def loop(workspace: Path, params: Params) -> Summary:
         before, best = rescore_champion(workspace, params, card)
     with _timed(seconds, "promote"):
         model, decision = promote(workspace, params, model, card, before, best)
+    with _timed(seconds, "report"):
+        page = tell(workspace, model, card, best, decision)
     (workspace / stages.RECEIPTS / "generate.json").unlink(missing_ok=True)
     with _timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
@@ -226,6 +254,7 @@ def loop(workspace: Path, params: Params) -> Summary:
         own=_own(workspace, seconds, fresh),
         up_to_date=[name for name, ran in fresh.items() if not ran],
         picture=str(workspace / stages.PICTURES / "samples.png"),
+        report=str(page),
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _show_in_prefect(summary)

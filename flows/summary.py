@@ -40,6 +40,7 @@ class Summary(Value):
     own: dict[str, float] = {}  # of `seconds`: what is the loop's, not the work's
     up_to_date: list[str]
     picture: str
+    report: str = ""
     finished_at: str
 
     def with_start(self, start_s: float, total_s: float) -> Summary:
@@ -82,6 +83,7 @@ def render(summary: Summary) -> Any:
     facts.add_row("model", f"[b]{model.name} v{model.version}[/b]  {model.alias}  ({model.decision})")
     facts.add_row("batch", f"[b]{batch.uri}[/b]  {batch.items:,} items" if batch else "none: no champion yet")
     facts.add_row("picture", summary.picture)
+    facts.add_row("report", summary.report)
     total = summary.seconds.get("total", 0)
     spent = ", ".join(
         f"{name} {value:.0f} s" for name, value in summary.seconds.items() if value >= 0.5 and name != "total"

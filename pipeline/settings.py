@@ -68,7 +68,7 @@ class Train(Value):
 class Evaluate(Value):
     samples: int = Field(10_000, ge=32)
     coverage_k: PositiveInt = 5
-    classifier_steps: PositiveInt = 600
+    classifier_steps: Literal["auto"] | PositiveInt = "auto"
     tstr_images: PositiveInt = 20_000
     seed: int = Field(0, ge=0)
 

@@ -77,7 +77,7 @@ def train(params: Params) -> None:
 
 
 def evaluate(params: Params) -> None:
-    from pipeline.evaluate.pictures import comparison
+    from pipeline.evaluate.album import sheets
     from pipeline.evaluate.step import score
     from pipeline.model.bundle import load_bundle
     from pipeline.shards import open_shards
@@ -92,18 +92,9 @@ def evaluate(params: Params) -> None:
             EVALUATORS,
             lambda stage, done, total: show(done, total, stage),
         )
-    title = f"model {bundle.id} on snapshot {shards.meta.snapshot}"
     with replacing_folder(PICTURES) as folder:
-        sheet = comparison(
-            judged.samples,
-            judged.labels,
-            judged.nearest,
-            shards.train_images,
-            shards.holdout_images,
-            shards.meta.classes,
-            title,
-        )
-        sheet.save(folder / "samples.png")
+        for name, sheet in sheets(judged, shards, bundle).items():
+            sheet.save(folder / f"{name}.png")
     write_json(SCORECARD, judged.scorecard.model_dump())
 
 

@@ -49,7 +49,10 @@ class Shards(Value):
 
 
 class Scorecard(Value):
-    """Metrics of one model on one holdout in one feature space; `floor` is real against real, same counts."""
+    """Metrics of one model on one holdout in one feature space; `floor` is real against real, same counts.
+
+    `intervals`: 95% of the metrics that have one. `per_class`: the classes that are covered worst, at most 100.
+    """
 
     model: str
     shards: str
@@ -57,6 +60,8 @@ class Scorecard(Value):
     samples: int
     metrics: dict[str, float]
     floor: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = {}
+    per_class: dict[str, dict[str, float]] = {}
 
 
 class GateResult(Value):

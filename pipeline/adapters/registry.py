@@ -134,6 +134,11 @@ class Registry:
         folder = self._mlflow.artifacts.download_artifacts(f"models:/{model.name}/{model.version}", dst_path=str(into))
         return next(Path(folder).rglob("config.json")).parent
 
+    def attach(self, model: ModelVersion, file: Path) -> None:
+        """Put a file beside the version's run, in place of one of that name."""
+        run = self.client.get_model_version(model.name, str(model.version)).run_id
+        self.client.log_artifact(run, str(file))
+
     def scorecard(self, model: ModelVersion) -> Scorecard:
         """The scorecard that the version was registered with."""
         run = self.client.get_model_version(model.name, str(model.version)).run_id

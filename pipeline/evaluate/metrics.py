@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from pipeline.evaluate.intervals import BLOCKS, standard_error
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -15,98 +18,115 @@ Floats = NDArray[np.float32]
 BLOCK_ELEMENTS = 8 * 2**20  # of a block of distances: 32 MiB of float32
 
 
-def frechet_distance(a_ND: Array, b_MD: Array) -> float:
-    """Frechet distance of the two Gaussians fitted to a and b (Heusel et al. 2017, section 4, eq. 6).
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean [D] and covariance [D, D] of a set of features."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def gaussian(x_ND: Array, rows: NDArray[np.int64] | None = None) -> Gaussian:
+    """Fitted to x; `rows`: to these rows of it, some of them several times."""
+    x = np.asarray(x_ND, np.float64)
+    weights = np.ones(len(x)) if rows is None else np.bincount(rows, minlength=len(x)).astype(np.float64)
+    count = weights.sum()
+    mean = weights @ x / count
+    centred = x - mean
+    return Gaussian(mean, (centred * weights[:, None]).T @ centred / max(1.0, count - 1))
+
+
+def frechet(a: Gaussian, b: Gaussian) -> float:
+    """|difference of means|^2 + tr(A + B - 2 sqrt(A B)) (Heusel et al. 2017, section 4, eq. 6).
 
     tr(sqrt(A B)) is the sum of the roots of the eigenvalues of the symmetric sqrt(A) B sqrt(A).
     """
-    a_mean, a_cov = _gaussian(a_ND)
-    b_mean, b_cov = _gaussian(b_MD)
-    values, vectors = np.linalg.eigh(a_cov)
+    values, vectors = np.linalg.eigh(a.covariance)
     a_root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    product = a_root @ b_cov @ a_root
+    product = a_root @ b.covariance @ a_root
     cross = np.sqrt(np.clip(np.linalg.eigvalsh((product + product.T) / 2), 0, None)).sum()
-    distance = np.square(a_mean - b_mean).sum() + np.trace(a_cov) + np.trace(b_cov) - 2 * cross
-    return max(0.0, float(distance))
+    traces = np.trace(a.covariance) + np.trace(b.covariance)
+    return max(0.0, float(np.square(a.mean - b.mean).sum() + traces - 2 * cross))
 
 
-def normalised_frechet_distance(real_ND: Array, fake_MD: Array) -> float:
-    """Frechet distance as a percentage of the variance of the real features, so that no scale matters."""
-    variance = float(np.trace(_gaussian(real_ND)[1]))
-    return 100 * frechet_distance(real_ND, fake_MD) / max(variance, 1e-12)
+def frechet_distance(a_ND: Array, b_MD: Array) -> float:
+    """Frechet distance of the two Gaussians fitted to a and b."""
+    return frechet(gaussian(a_ND), gaussian(b_MD))
 
 
-def kernel_distance(a_ND: Array, b_MD: Array) -> float:
-    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3 (Binkowski et al. 2018, section 4).
+def spread(real: Gaussian) -> float:
+    """Total variance of the real features: 100 FD / spread is nFD, which no scale of the features changes."""
+    return max(float(np.trace(real.covariance)), 1e-12)
 
-    Over all pairs, not over subsets; near 0 for like sets, then of either sign.
+
+def frechet_distance_infinity(a_ND: Array, b_MD: Array, random: np.random.Generator, points: int = 8) -> float:
+    """The Frechet distance of infinitely many items, which the finite one is biased above.
+
+    The intercept of a line through the distances of n of each, over 1/n (Chong and Forsyth 2020, section 3.1);
+    n from a quarter of the smaller set to all of it. Near 0 for like sets, then of either sign.
     """
-    a, b = _tensor(a_ND), _tensor(b_MD)
-    n, m = len(a), len(b)
-    within_a = (_kernel_sum(a, a) - _kernel_diagonal(a)) / (n * (n - 1))
-    within_b = (_kernel_sum(b, b) - _kernel_diagonal(b)) / (m * (m - 1))
-    return within_a + within_b - 2 * _kernel_sum(a, b) / (n * m)
+    most = min(len(a_ND), len(b_MD))
+    sizes = np.linspace(max(2, most // 4), most, points).astype(int)
+    found = [
+        frechet_distance(a_ND[random.permutation(len(a_ND))[:n]], b_MD[random.permutation(len(b_MD))[:n]])
+        for n in sizes
+    ]
+    return float(np.polyfit(1 / sizes, found, 1)[1])
 
 
-def precision_recall(real_ND: Array, fake_MD: Array, k: int = 3) -> tuple[float, float]:
-    """Share of fakes inside the real manifold, and of reals inside the fake one.
+def kernel_distance(a_ND: Array, b_MD: Array) -> tuple[float, float]:
+    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3 (Binkowski et al. 2018, section 4), and its standard error.
 
-    A manifold is the union of balls that reach each point's k-th neighbour (Kynkaanniemi et al. 2019, section 2).
+    Over all pairs, not over subsets; near 0 for like sets, then of either sign. Features are divided by the root mean
+    square of a's, so that their scale does not matter. The error is the jackknife's over ten blocks of both sets,
+    not a number where they are too few.
     """
-    real_ND, fake_MD = _centred(real_ND, fake_MD)
-    precision = _inside(fake_MD, real_ND, _radii(real_ND, k)).gt(0).float().mean()
-    recall = _inside(real_ND, fake_MD, _radii(fake_MD, k)).gt(0).float().mean()
-    return float(precision), float(recall)
+    scale = float(np.sqrt(np.mean(np.square(a_ND, dtype=np.float64)))) or 1.0
+    a, b = ([tensor(np.asarray(part) / scale) for part in np.array_split(x, BLOCKS)] for x in (a_ND, b_MD))
+    within_a, within_b, between = _kernel_sums(a, a), _kernel_sums(b, b), _kernel_sums(a, b)
+    for sums, blocks in ((within_a, a), (within_b, b)):
+        sums[np.diag_indices(BLOCKS)] -= [_kernel_diagonal(block) for block in blocks]
+    counts = np.array([[len(block) for block in blocks] for blocks in (a, b)], float)
 
+    def without(block: int) -> float:
+        kept = np.arange(BLOCKS) != block
+        n, m = counts[:, kept].sum(1)
+        taken = np.ix_(kept, kept)
+        return float(
+            within_a[taken].sum() / (n * (n - 1))
+            + within_b[taken].sum() / (m * (m - 1))
+            - 2 * between[taken].sum() / (n * m)
+        )
 
-def density_coverage(real_ND: Array, fake_MD: Array, k: int = 5) -> tuple[float, float]:
-    """Mean number of real balls that a fake lies in, over k; share of real balls that hold a fake.
-
-    Naeem et al. 2020, section 3. Density may exceed 1.
-    """
-    real_ND, fake_MD = _centred(real_ND, fake_MD)
-    radii = _radii(real_ND, k)
-    k = min(k, len(real_ND) - 1)
-    density = _inside(fake_MD, real_ND, radii).double().mean() / k
-    covered = torch.from_numpy(nearest(real_ND, fake_MD)[0]) <= radii
-    return float(density), float(covered.float().mean())
-
-
-def memorised(samples_ND: Array, train_MD: Array, holdout_KD: Array, own_N: NDArray[np.int64] | None = None) -> float:
-    """Share of samples nearer to a training image than all but 1% of held-out images are: 0.01 is expected.
-
-    After Meehan et al. 2020 (section 3), which compares the same two distributions of nearest distances.
-    own_N: the row of train that each sample is, to be passed over (for the floor, whose samples are real).
-    """
-    threshold = np.quantile(nearest(holdout_KD, train_MD)[0], 0.01)
-    return float(np.mean(nearest(samples_ND, train_MD, own_N)[0] <= threshold))
+    whole = without(-1)
+    if min(map(len, (a_ND, b_MD))) < 2 * BLOCKS:
+        return whole, float("nan")
+    left = np.array([without(block) for block in range(BLOCKS)])
+    return whole, standard_error(left)
 
 
 def nearest(
     query_ND: Array, base_MD: Array, own_N: NDArray[np.int64] | None = None
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Distance to, and row of, the nearest base point of each query; own_N: a row to pass over, for each."""
-    query_ND, base_MD = _centred(query_ND, base_MD)
-    query, base = _tensor(query_ND), _tensor(base_MD)
+    query_ND, base_MD = centred(query_ND, base_MD)
+    query, base = tensor(query_ND), tensor(base_MD)
     found = torch.empty(len(query), dtype=torch.int64)
-    for rows, squares in _squares(query, base):
+    for rows, block in squares(query, base):
         if own_N is not None:
-            squares.scatter_(1, torch.from_numpy(own_N[rows].astype(np.int64))[:, None], torch.inf)
-        found[rows] = squares.argmin(1)
+            block.scatter_(1, torch.from_numpy(own_N[rows].astype(np.int64))[:, None], torch.inf)
+        found[rows] = block.argmin(1)
     exact = (query - base[found]).norm(dim=1)
     return exact.numpy(), found.numpy()
 
 
-def _gaussian(x_ND: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x = np.asarray(x_ND, np.float64)
-    mean = x.mean(0)
-    centred = x - mean
-    return mean, centred.T @ centred / max(1, len(x) - 1)
+def _kernel_sums(a: list[torch.Tensor], b: list[torch.Tensor]) -> NDArray[np.float64]:
+    """[blocks, blocks]: the sum of the kernel over all pairs of two blocks."""
+    return np.array([[_kernel_sum(x, y) for y in b] for x in a])
 
 
 def _kernel_sum(a: torch.Tensor, b: torch.Tensor) -> float:
-    """Sum of the kernel over all pairs, by blocks of rows."""
-    total, step = 0.0, max(1, BLOCK_ELEMENTS // len(b))
+    total, step = 0.0, max(1, BLOCK_ELEMENTS // max(1, len(b)))
     for start in range(0, len(a), step):
         dots = (a[start : start + step] @ b.T).div_(a.shape[1]).add_(1)
         total += float((dots * dots).mul_(dots).sum(dtype=torch.float64))
@@ -117,45 +137,22 @@ def _kernel_diagonal(a: torch.Tensor) -> float:
     return float((a.double().square().sum(1) / a.shape[1] + 1).pow(3).sum())
 
 
-def _radii(x_ND: Array, k: int) -> torch.Tensor:
-    """Distance of each point to its k-th nearest other point: [N]."""
-    x = _tensor(x_ND)
-    k = min(k, len(x) - 1)
-    found = torch.empty(len(x), dtype=torch.int64)
-    for rows, squares in _squares(x, x):
-        own = torch.arange(rows.start, rows.stop)[:, None]
-        squares.scatter_(1, own, torch.inf)
-        found[rows] = squares.topk(k, dim=1, largest=False, sorted=True).indices[:, -1]
-    radii: torch.Tensor = torch.linalg.vector_norm(x - x[found], dim=1)
-    return radii
-
-
-def _inside(query_ND: Array, base_MD: Array, radii_M: torch.Tensor) -> torch.Tensor:
-    """How many of the balls of base hold each query: [N]."""
-    query, base = _tensor(query_ND), _tensor(base_MD)
-    reach = radii_M.square().mul(1 + 1e-5)  # a point on the rim is inside, whatever the rounding
-    counts = torch.empty(len(query), dtype=torch.int64)
-    for rows, squares in _squares(query, base):
-        counts[rows] = (squares <= reach).sum(1)
-    return counts
-
-
-def _squares(query: torch.Tensor, base: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+def squares(query: torch.Tensor, base: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
     """Squared distances [rows, M], block by block, in bounded memory."""
     norms = base.square().sum(1)
     step = max(1, BLOCK_ELEMENTS // len(base))
     for start in range(0, len(query), step):
         rows = slice(start, min(start + step, len(query)))
-        block = query[rows]
-        squares = torch.addmm(norms[None], block, base.T, alpha=-2)
-        yield rows, squares.add_(block.square().sum(1, keepdim=True)).clamp_(min=0)
+        part = query[rows]
+        block = torch.addmm(norms[None], part, base.T, alpha=-2)
+        yield rows, block.add_(part.square().sum(1, keepdim=True)).clamp_(min=0)
 
 
-def _centred(a_ND: Array, b_MD: Array) -> tuple[Floats, Floats]:
+def centred(a_ND: Array, b_MD: Array) -> tuple[Floats, Floats]:
     """Both less the mean of b, in float32: distances stay, cancellation lessens."""
     mean = np.asarray(b_MD).mean(0, dtype=np.float64)
     return (a_ND - mean).astype(np.float32), (b_MD - mean).astype(np.float32)
 
 
-def _tensor(x_ND: Array) -> torch.Tensor:
+def tensor(x_ND: Array) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(x_ND, np.float32))

@@ -72,6 +72,21 @@ def comparison(
     return sheet
 
 
+def sheet_of(rows: Sequence[Array], captions: Sequence[str] = ()) -> Image.Image:
+    """Rows of images, each uint8 [K,C,S,S], with a caption above each that has one."""
+    cell = _side(rows[0].shape[-1])
+    most = max(map(len, rows))
+    caption = CAPTION if captions else 0
+    height = caption + cell + GAP
+    sheet = Image.new("RGB", (most * (cell + GAP) - GAP, len(rows) * height - GAP), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, row in enumerate(rows):
+        if captions:
+            _caption(draw, 0, index * height, captions[index])
+        _paste(sheet, row, 0, index * height + caption, cell, most)
+    return sheet
+
+
 def by_class(labels: Array, classes: int, count: int) -> NDArray[np.int64]:
     """Up to `count` rows, as even over the classes as they allow, sorted by class."""
     rank = np.zeros(len(labels), np.int64)
@@ -98,9 +113,9 @@ def _caption(draw: ImageDraw.ImageDraw, x: int, y: int, text: str) -> None:
     draw.text((x, y), text, INK, ImageFont.load_default(16))
 
 
-def _paste(sheet: Image.Image, images: Array, x: int, y: int, cell: int) -> None:
+def _paste(sheet: Image.Image, images: Array, x: int, y: int, cell: int, columns: int = COLUMNS) -> None:
     for index, image in enumerate(images):
-        row, column = divmod(index, COLUMNS)
+        row, column = divmod(index, columns)
         sheet.paste(_picture(image, cell), (x + column * (cell + GAP), y + row * (cell + GAP)))
 
 

@@ -12,18 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import GenloopError
-from pipeline.evaluate import metrics
+from pipeline.evaluate.comparison import Reference, by_class, compare
 from pipeline.evaluate.features import (
     DIMENSIONS,
     Classifier,
-    accuracy,
     classifier_id,
     features,
     load_classifier,
     save_classifier,
+    steps_for,
+    told,
     train_classifier,
 )
-from pipeline.files import sha256_json, write_json
+from pipeline.evaluate.memorisation import Nearest, nearest_training
+from pipeline.files import replacing, sha256_json, write_json
 from pipeline.settings import Evaluate
 from pipeline.values import Scorecard, Shards
 
@@ -52,12 +54,12 @@ class ShardsReader(Protocol):
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The scorecard and what it was taken of. nearest: the row in train nearest to each sample."""
+    """The scorecard and what it was taken of. nearest: the training image nearest to each sample."""
 
     scorecard: Scorecard
     samples: Array
     labels: Integers
-    nearest: Integers
+    nearest: Nearest
 
 
 def score(
@@ -68,7 +70,7 @@ def score(
     cache: Path,
     progress: Progress | None = None,
 ) -> Evaluated:
-    """Judge what `sampler(labels, seeds)` draws. The classifier and the floor are kept under cache/<id>/."""
+    """Judge what `sampler(labels, seeds)` draws. What depends on the data alone is kept under cache/<id>/."""
     meta = shards.meta
     count = min(settings.samples, len(shards.holdout_labels))
     if count < 2 or len(shards.train_labels) < 2:
@@ -76,56 +78,41 @@ def score(
     tell = progress or (lambda stage, done, total: None)
     folder = cache / classifier_id(meta.id, settings)
     net = _classifier(settings, shards, folder / "classifier.safetensors", tell)
-
-    tell("features", 0, 2)
     rows = np.sort(_random(settings, 0).permutation(len(shards.holdout_labels))[:count])
-    real = features(net, shards.holdout_images[rows])
-    train = features(net, shards.train_images)
-    tell("features", 2, 2)
-    key = sha256_json([count, settings.coverage_k])[:12]
-    floor = _floor(settings, shards, net, real, train, folder / f"floor-{key}.json")
+    reference = _reference(shards, net, rows, folder, tell)
+    floor = _floor(settings, shards, net, reference, folder)
 
     tell("sample", 0, count)
-    labels = _random(settings, 1).permutation(np.asarray(shards.holdout_labels)[rows]).astype(np.int64)
+    labels = _random(settings, 1).permutation(reference.labels).astype(np.int64)
     samples = _sample(sampler, labels, _random(settings, 2), shards)
     tell("sample", count, count)
     fake = features(net, samples)
-    taken = compare(real, fake, train, settings.coverage_k)
+    tell("metrics", 0, 1)
+    measured = compare(reference, fake, settings.coverage_k, _random(settings, 6))
+    tell("metrics", 1, 1)
+    per_class: dict[str, dict[str, float]] = {}
     if len(meta.classes) > 1:
-        taken["tstr"] = _tstr(settings, shards, sampler, tell)
+        hits = told(net, fake) == labels
+        passed = _tstr(settings, shards, sampler, tell)
+        measured = measured.with_share("label_accuracy", hits).with_share("tstr", passed)
+        per_class = by_class(meta.classes, reference.labels, labels, measured.neighbours, hits)
     scorecard = Scorecard(
         model=model_id,
         shards=meta.id,
         space=space(meta.id, settings),
         samples=count,
-        metrics=taken,
+        metrics=measured.metrics,
         floor=floor,
+        intervals=measured.intervals,
+        per_class=per_class,
     )
-    return Evaluated(scorecard, samples, labels, metrics.nearest(fake, train)[1])
+    return Evaluated(scorecard, samples, labels, measured.nearest)
 
 
 def space(shards: str, settings: Evaluate) -> str:
     """Names the feature space and the protocol: numbers of equal names, and of no others, can be compared."""
     protocol = sha256_json([classifier_id(shards, settings), settings.model_dump()])[:8]
     return f"classifier-{DIMENSIONS} of shards {shards[:8]}, protocol {protocol}"
-
-
-def compare(
-    real_ND: Array, fake_ND: Array, train_MD: Array, coverage_k: int, own_N: Integers | None = None
-) -> dict[str, float]:
-    """Every metric of two feature sets. own_N: the row of train that each fake is, when fakes are real."""
-    precision, recall = metrics.precision_recall(real_ND, fake_ND)
-    density, coverage = metrics.density_coverage(real_ND, fake_ND, coverage_k)
-    return {
-        "fd": metrics.frechet_distance(real_ND, fake_ND),
-        "nfd": metrics.normalised_frechet_distance(real_ND, fake_ND),
-        "kd": metrics.kernel_distance(real_ND, fake_ND),
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
-        "memorised": metrics.memorised(fake_ND, train_MD, real_ND, own_N),
-    }
 
 
 def _classifier(settings: Evaluate, shards: ShardsReader, path: Path, tell: Progress) -> Classifier:
@@ -139,7 +126,8 @@ def _classifier(settings: Evaluate, shards: ShardsReader, path: Path, tell: Prog
 def _train(
     settings: Evaluate, images: Array, labels: Array, shards: ShardsReader, tell: Progress, stage: str
 ) -> Classifier:
-    steps = settings.classifier_steps
+    chosen = settings.classifier_steps
+    steps = steps_for(shards.meta.train_items) if chosen == "auto" else chosen
     return train_classifier(
         images,
         labels,
@@ -150,10 +138,44 @@ def _train(
     )
 
 
+def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Path, tell: Progress) -> Reference:
+    """Features of the real images: of all for training, and of `rows` of the holdout."""
+    tell("features", 0, 2)
+    train = _kept(folder / "train.npy", lambda: features(net, shards.train_images))
+    tell("features", 1, 2)
+    holdout = _kept(folder / "holdout.npy", lambda: features(net, shards.holdout_images))
+    tell("features", 2, 2)
+    real = holdout[rows]
+    return Reference(
+        real=real,
+        labels=np.asarray(shards.holdout_labels)[rows],
+        train=train,
+        cells=np.asarray(shards.train_labels),
+        holdout=nearest_training(real, train),
+    )
+
+
+def _kept(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What is in the file, or is made now and written to it."""
+    try:
+        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        return found
+    except FileNotFoundError:
+        made = make()
+    except (ValueError, EOFError):
+        raise GenloopError(
+            "the features' file is damaged", where=str(path), remedy="delete it and evaluate again"
+        ) from None
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, made)
+    return made
+
+
 def _floor(
-    settings: Evaluate, shards: ShardsReader, net: Classifier, real: Array, train: Array, path: Path
+    settings: Evaluate, shards: ShardsReader, net: Classifier, reference: Reference, folder: Path
 ) -> dict[str, float]:
     """The same metrics of as many real training images; each is passed over when its own nearest is sought."""
+    path = folder / f"floor-{sha256_json([len(reference.real), settings.coverage_k])[:12]}.json"
     if path.exists():
         try:
             return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
@@ -161,16 +183,18 @@ def _floor(
             raise GenloopError(
                 "the floor's file is damaged", where=str(path), remedy="delete it and evaluate again"
             ) from None
-    rows = np.sort(_random(settings, 3).permutation(len(train))[: len(real)])
-    floor = compare(real, train[rows], train, settings.coverage_k, rows)
+    train = reference.train
+    rows = np.sort(_random(settings, 3).permutation(len(train))[: len(reference.real)])
+    measured = compare(reference, train[rows], settings.coverage_k, _random(settings, 7), rows)
     if len(shards.meta.classes) > 1:
-        floor["tstr"] = accuracy(net, shards.holdout_images, shards.holdout_labels)
-    write_json(path, floor)
-    return floor
+        measured = measured.with_share("label_accuracy", told(net, train[rows]) == reference.cells[rows])
+        measured = measured.with_share("tstr", told(net, reference.real) == reference.labels)
+    write_json(path, measured.metrics)
+    return measured.metrics
 
 
-def _tstr(settings: Evaluate, shards: ShardsReader, sampler: Sampler, tell: Progress) -> float:
-    """Train on synthetic, test on real (Esteban et al. 2017, section 4.2): accuracy on the real holdout."""
+def _tstr(settings: Evaluate, shards: ShardsReader, sampler: Sampler, tell: Progress) -> NDArray[np.bool_]:
+    """Train on synthetic, test on real (Esteban et al. 2017, section 4.2): which of the holdout it tells right."""
     meta = shards.meta
     room = max(1, TSTR_BYTES // (meta.channels * meta.size**2))
     count = min(settings.tstr_images, room)
@@ -179,7 +203,8 @@ def _tstr(settings: Evaluate, shards: ShardsReader, sampler: Sampler, tell: Prog
     images = _sample(sampler, labels, _random(settings, 5), shards)
     tell("tstr sample", count, count)
     net = _train(settings, images, labels, shards, tell, "tstr")
-    return accuracy(net, shards.holdout_images, shards.holdout_labels)
+    found: NDArray[np.bool_] = told(net, features(net, shards.holdout_images)) == np.asarray(shards.holdout_labels)
+    return found
 
 
 def _sample(sampler: Sampler, labels: Integers, random: np.random.Generator, shards: ShardsReader) -> Array:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .networks import Generator, Shape
-from .noise import latents
+from .noise import between, latents
 
 CHUNK = 64
 FORMAT = 2  # raise it when the networks of a config change
@@ -30,25 +30,44 @@ class Bundle:
     def __init__(self, generator: Generator, classes: tuple[str, ...], bundle_id: str) -> None:
         self.generator, self.classes, self.id = generator.eval(), classes, bundle_id
 
-    @torch.inference_mode()
     def sample(
         self,
         labels: NDArray[np.int64],
         seeds: NDArray[np.int64],
         progress: Callable[[int], None] = lambda done: None,
     ) -> NDArray[np.uint8]:
-        """uint8 [N, C, H, W]. Always run in chunks of one size, so that neighbours never change a pixel."""
+        """uint8 [N, C, H, W], an item for each label and seed."""
+        return self._images(labels, lambda rows: latents(seeds[rows], self.generator.shape.z_dim), progress)
+
+    def walks(
+        self, labels: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], steps: int
+    ) -> NDArray[np.uint8]:
+        """uint8 [N, steps, C, H, W]: from the item of one seed to that of another, both of one label."""
+        a, b = (latents(seeds, self.generator.shape.z_dim) for seeds in (starts, ends))
+        z = np.stack([between(a, b, share) for share in np.linspace(0, 1, steps)], axis=1)
+        flat = z.reshape(-1, z.shape[-1])
+        images = self._images(labels.repeat(steps), lambda rows: flat[rows], lambda done: None)
+        return images.reshape(len(labels), steps, *images.shape[1:])
+
+    @torch.inference_mode()
+    def _images(
+        self,
+        labels: NDArray[np.int64],
+        latents_of: Callable[[slice], NDArray[np.float32]],
+        progress: Callable[[int], None],
+    ) -> NDArray[np.uint8]:
+        """Always run in chunks of one size, so that neighbours never change a pixel."""
         shape = self.generator.shape
         out = np.empty((len(labels), shape.channels, shape.size, shape.size), np.uint8)
         for start in range(0, len(labels), CHUNK):
-            stop = min(start + CHUNK, len(labels))
+            rows = slice(start, min(start + CHUNK, len(labels)))
+            count = rows.stop - rows.start
             z = np.zeros((CHUNK, shape.z_dim), np.float32)
             y = np.zeros(CHUNK, np.int64)
-            z[: stop - start] = latents(seeds[start:stop], shape.z_dim)
-            y[: stop - start] = labels[start:stop]
+            z[:count], y[:count] = latents_of(rows), labels[rows]
             images = self.generator(torch.from_numpy(z), torch.from_numpy(y))
-            out[start:stop] = quantise(images[: stop - start]).numpy()
-            progress(stop)
+            out[rows] = quantise(images[:count]).numpy()
+            progress(rows.stop)
         return out
 
 

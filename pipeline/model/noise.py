@@ -31,6 +31,15 @@ def latents(seeds: NDArray[np.int64], dim: int) -> NDArray[np.float32]:
     return np.stack(pairs, axis=1).reshape(len(seeds), 4 * blocks)[:, :dim].astype(np.float32)
 
 
+def between(a_ND: NDArray[np.float32], b_ND: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """Spherical interpolation (White 2016, section 2.1): unlike on a straight line, lengths stay those of noise."""
+    cosine = (a_ND * b_ND).sum(1) / (np.linalg.norm(a_ND, axis=1) * np.linalg.norm(b_ND, axis=1))
+    angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
+    sine = np.maximum(np.sin(angle), 1e-6)
+    found: NDArray[np.float32] = (np.sin((1 - share) * angle) * a_ND + np.sin(share * angle) * b_ND) / sine
+    return found.astype(np.float32)
+
+
 def philox(key: NDArray[np.uint64], counter: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], ...]:
     """Philox4x32-10 (Salmon et al. 2011, section 3.3) over 64-bit keys and counters.
 
