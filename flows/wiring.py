@@ -12,13 +12,12 @@ from pathlib import Path
 import httpx
 
 from flows import services
-from pipeline.adapters.registry import Registry
+from pipeline.adapters.registry import MANNERS, Registry
 from pipeline.adapters.store import S3Store
 from pipeline.errors import ServiceError
 from pipeline.settings import LOCAL_REGISTRY, Environment, registry_uri
 
 QUIET = {
-    "DO_NOT_TRACK": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "GX_ANALYTICS_ENABLED": "false",
     "DVC_NO_ANALYTICS": "true",
@@ -59,7 +58,7 @@ def environment_for_run(workspace: Path, names: tuple[str, ...]) -> Iterator[ser
 
 def be_quiet() -> None:
     """Telemetry and chatter off, before the libraries are imported."""
-    for name, value in QUIET.items():
+    for name, value in (QUIET | MANNERS).items():
         os.environ.setdefault(name, value)
     logging.raiseExceptions = False  # a log line that can't be sent is not worth a line of its own
 

@@ -39,6 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def first(workspace: Path) -> dict[str, Any]:
     done = genloop(workspace, "run", "--json", *SMALL, *OPEN_GATES)
     assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr, done.stderr
     return dict(json.loads(done.stdout))
 
 
