@@ -56,15 +56,17 @@ def preprocess(params: Params) -> None:
         step(params.preprocess, SNAPSHOT, ACCEPTED, PIXELS, SHARDS, identity, lambda done: show(done, total, ""))
 
 
-def train(params: Params) -> None:
+def train(params: Params) -> float:
+    """Seconds that opening the log took, which are not the training's."""
     from pipeline.adapters.training_log import TrainingLog
     from pipeline.media.image import grid
     from pipeline.shards import open_shards
     from pipeline.training.step import Tick, run_key
     from pipeline.training.step import train as step
 
-    shards = open_shards(SHARDS)
+    shards, start = open_shards(SHARDS), time.perf_counter()
     with TrainingLog(Path.cwd(), run_key(params.train, shards.meta)) as log, bar("train", "images") as show:
+        opened = time.perf_counter() - start
 
         def watch(tick: Tick, preview: Callable[[], NDArray[np.uint8]]) -> None:
             note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
@@ -74,6 +76,7 @@ def train(params: Params) -> None:
                 log.picture(grid(preview(), 10, 2), tick.images_seen)
 
         log.bundle = step(params.train, shards, CHECKPOINTS, BUNDLE, CURVES, watch)
+    return opened
 
 
 def evaluate(params: Params) -> None:
@@ -98,7 +101,7 @@ def evaluate(params: Params) -> None:
     write_json(SCORECARD, judged.scorecard.model_dump())
 
 
-STAGES: dict[str, Callable[[Params], None]] = {
+STAGES: dict[str, Callable[[Params], float | None]] = {
     step.__name__: step for step in (collect, validate, preprocess, train, evaluate)
 }
 
@@ -151,7 +154,7 @@ def run_stage(name: str, workspace: Path) -> None:
         for library in HEAVY[name]:
             import_module(library)
         ready = time.perf_counter()
-        STAGES[name](params)
+        ready += STAGES[name](params) or 0.0
     except BaseException as error:
         known = mended(error)
         if known:

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 from queue import Queue
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from pipeline.settings import registry_uri
@@ -19,23 +19,27 @@ if TYPE_CHECKING:
 
 PICTURE_EVERY_S = 20.0
 PATIENCE_S = 20.0
+OPEN_S = 10.0
 
 
 class TrainingLog:
     """One MLflow run for each `key`: a training that goes on after a crash goes on in the same run.
 
-    A tracking server that fails is told of once, and never stops or delays the training.
+    A tracking server that fails is told of once, and never stops the training. Entering waits for it, for at most
+    10 s: the import of MLflow would slow down the training's first steps, by which its budget is measured.
     """
 
     def __init__(self, workspace: Path, key: str) -> None:
         self._workspace, self._key = workspace, key
         self._queue: Queue[tuple[str, Any, int] | None] = Queue()
         self._pictured = time.monotonic()
+        self._opened = Event()
         self._thread = Thread(target=self._work, daemon=True, name="training-log")
         self.bundle = ""
 
     def __enter__(self) -> TrainingLog:
         self._thread.start()
+        self._opened.wait(OPEN_S)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
@@ -60,11 +64,13 @@ class TrainingLog:
             (self._workspace / "var").mkdir(exist_ok=True)
             registry = Registry(registry_uri(self._workspace), self._workspace / "var/mlartifacts")
             run = registry.training_run(self._key)
+            self._opened.set()
             while (task := self._queue.get()) is not None:
                 _send(registry, run, *task)
         except Exception as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
             print(f"mlflow: no curves of this training: {why[:200]}", file=sys.stderr)
+            self._opened.set()
 
 
 def _send(registry: Registry, run: str, kind: str, content: Any, images_seen: int) -> None:

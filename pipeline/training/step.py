@@ -24,7 +24,8 @@ from pipeline.training.state import TrainingState, load_checkpoint, new_state, s
 from pipeline.training.update import update
 from pipeline.values import Shards
 
-PROBE_S = 2.0
+PROBE_S, PROBE_WINDOWS = 4.0, 8
+STEPS_SHARE = 0.95  # of the time; the rest goes to checkpoints and pictures
 TICK_S = 5.0
 
 
@@ -93,18 +94,25 @@ def _budget(settings: Train, folder: Path, state: TrainingState, source: BatchSo
     receipt = folder / "budget.json"
     if receipt.exists():
         return int(json.loads(receipt.read_text())["images"])
-    probe = new_state(settings, state.generator.shape, next(state.generator.parameters()).device)
-    device = next(probe.generator.parameters()).device
-    start, first = time.perf_counter(), 0
-    while time.perf_counter() - start < PROBE_S:
-        if probe.images_seen == 8 * source.batch:
-            start, first = time.perf_counter(), probe.images_seen
-        real, labels = source.at(probe.images_seen)
-        update(probe, settings, real.to(device), labels.to(device), 10**9, bf16)
-    rate = (probe.images_seen - first) / (time.perf_counter() - start)
-    images = max(int(rate * (60 * settings.minutes - PROBE_S)) // source.batch, 1) * source.batch
+    start = time.perf_counter()
+    rate = _rate_per_s(settings, state.generator.shape, source, bf16)
+    left_s = 60 * settings.minutes - (time.perf_counter() - start)
+    images = max(int(STEPS_SHARE * rate * left_s) // source.batch, 1) * source.batch
     write_json(receipt, {"images": images, "rate_per_s": round(rate, 1)})
     return images
+
+
+def _rate_per_s(settings: Train, shape: Shape, source: BatchSource, bf16: bool) -> float:
+    """Images a second of a training that is thrown away: the median of windows, so that a hiccup does not count."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    probe, rates = new_state(settings, shape, device), []
+    for _ in range(PROBE_WINDOWS + 1):
+        first, start = probe.images_seen, time.perf_counter()
+        while (spent := time.perf_counter() - start) < min(PROBE_S, 3 * settings.minutes) / PROBE_WINDOWS:
+            real, labels = source.at(probe.images_seen)
+            update(probe, settings, real.to(device), labels.to(device), 10**9, bf16)
+        rates.append((probe.images_seen - first) / spent)
+    return float(np.median(rates[1:]))  # the first window is the warm-up
 
 
 def _run(
