@@ -22,8 +22,8 @@ DIRECTIONS: dict[str, Literal["low", "high"]] = {
 
 MEANINGS = {
     "fd": "Fréchet distance of features",
-    "nfd": "the same, as a percentage of the real features' variance",
-    "nfd_inf": "the same for infinitely many samples: no bias by their number",
+    "nfd": "Fréchet distance as a percentage of the real features' variance",
+    "nfd_inf": "nfd of infinitely many samples, without its bias by their number",
     "kd": "kernel distance of features",
     "precision": "share of samples among real images",
     "recall": "share of held-out images among samples",
