@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate import memorisation
-from pipeline.evaluate.intervals import Interval, Z, jackknife, of_mean, wilson
+from pipeline.evaluate.intervals import Interval, jackknife, of_mean, wilson
 from pipeline.evaluate.memorisation import Nearest, nearest_training
 from pipeline.evaluate.metrics import (
     Array,
     frechet,
+    frechet_distance,
     frechet_distance_infinity,
     gaussian,
     kernel_distance,
@@ -87,22 +88,19 @@ def _distances(
 ) -> tuple[dict[str, float], dict[str, Interval]]:
     real, fake = gaussian(real_MD), gaussian(fake_ND)
     fd, percent = frechet(real, fake), 100 / spread(real)
-    kd, error = kernel_distance(real_MD, fake_ND)
-    interval = jackknife(
-        lambda a, b: frechet(gaussian(real_MD, a), gaussian(fake_ND, b)), (len(real_MD), len(fake_ND)), fd
-    )
+    kd, around_kd = kernel_distance(real_MD, fake_ND)
+    around_fd = jackknife(lambda a, b: frechet_distance(real_MD[a], fake_ND[b]), (len(real_MD), len(fake_ND)), fd)
     metrics = {"fd": fd, "nfd": percent * fd, "kd": kd}
     if min(len(real_MD), len(fake_ND)) >= LEAST_FOR_INFINITY:
         metrics["nfd_inf"] = percent * frechet_distance_infinity(real_MD, fake_ND, random)
     intervals: dict[str, Interval] = {}
-    if interval:
-        intervals |= {"fd": interval, "nfd": (percent * interval[0], percent * interval[1])}
-    if np.isfinite(error):
-        intervals["kd"] = (kd - Z * error, kd + Z * error)
+    if around_fd and around_kd:
+        low, high = around_fd
+        intervals = {"fd": around_fd, "nfd": (percent * low, percent * high), "kd": around_kd}
     return metrics, intervals
 
 
-def by_class(
+def table_of_classes(
     classes: Sequence[str], real_labels: Integers, fake_labels: Integers, found: Neighbours, hits: NDArray[np.bool_]
 ) -> dict[str, dict[str, float]]:
     """Of each class: held-out items, and shares of its samples and of its real ones; the worst covered come first.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 BLOCKS = 10
+LEAST = 2 * BLOCKS  # items, for the jackknife
 Z = 1.959964  # of the normal distribution, both tails of 2.5%
 
 
@@ -33,17 +34,14 @@ def jackknife(
 
     A bootstrap would draw rows twice, and a distance grows by that. None where the sets are too small.
     """
-    if min(sizes) < 2 * BLOCKS:
+    if min(sizes) < LEAST:
         return None
-    left = []
-    for block in range(BLOCKS):
-        rows = [np.arange(size) for size in sizes]
-        left.append(statistic(*(kept[kept % BLOCKS != block] for kept in rows)))
-    half = Z * standard_error(np.array(left))
+    rows = [np.arange(size) for size in sizes]
+    left_out = (tuple(every[every % BLOCKS != block] for every in rows) for block in range(BLOCKS))
+    return around(value, [statistic(a, b) for a, b in left_out])
+
+
+def around(value: float, left_out: Sequence[float]) -> Interval:
+    """Of a statistic, by its values with each block left out (the jackknife's standard error)."""
+    half = Z * float(np.sqrt((len(left_out) - 1) * np.var(left_out)))
     return value - half, value + half
-
-
-def standard_error(left_out: NDArray[np.float64]) -> float:
-    """Of a statistic, by its values with each block left out."""
-    blocks = len(left_out)
-    return float(np.sqrt((blocks - 1) / blocks * np.square(left_out - left_out.mean()).sum()))

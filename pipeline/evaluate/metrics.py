@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.evaluate.intervals import BLOCKS, standard_error
+from pipeline.evaluate.intervals import BLOCKS, LEAST, Interval, around
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -26,14 +26,10 @@ class Gaussian:
     covariance: NDArray[np.float64]
 
 
-def gaussian(x_ND: Array, rows: NDArray[np.int64] | None = None) -> Gaussian:
-    """Fitted to x; `rows`: to these rows of it, some of them several times."""
+def gaussian(x_ND: Array) -> Gaussian:
+    """Fitted to x; N is at least 2."""
     x = np.asarray(x_ND, np.float64)
-    weights = np.ones(len(x)) if rows is None else np.bincount(rows, minlength=len(x)).astype(np.float64)
-    count = weights.sum()
-    mean = weights @ x / count
-    centred = x - mean
-    return Gaussian(mean, (centred * weights[:, None]).T @ centred / max(1.0, count - 1))
+    return Gaussian(x.mean(0), np.atleast_2d(np.cov(x, rowvar=False)))
 
 
 def frechet(a: Gaussian, b: Gaussian) -> float:
@@ -74,12 +70,12 @@ def frechet_distance_infinity(a_ND: Array, b_MD: Array, random: np.random.Genera
     return float(np.polyfit(1 / sizes, found, 1)[1])
 
 
-def kernel_distance(a_ND: Array, b_MD: Array) -> tuple[float, float]:
-    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3 (Binkowski et al. 2018, section 4), and its standard error.
+def kernel_distance(a_ND: Array, b_MD: Array) -> tuple[float, Interval | None]:
+    """Unbiased MMD^2 with the kernel (x.y / D + 1)^3 (Binkowski et al. 2018, section 4), and its interval.
 
     Over all pairs, not over subsets; near 0 for like sets, then of either sign. Features are divided by the root mean
-    square of a's, so that their scale does not matter. The error is the jackknife's over ten blocks of both sets,
-    not a number where they are too few.
+    square of a's, so that their scale does not matter. The interval is the jackknife's over ten blocks of both sets,
+    None where they are too small.
     """
     scale = float(np.sqrt(np.mean(np.square(a_ND, dtype=np.float64)))) or 1.0
     a, b = ([tensor(np.asarray(part) / scale) for part in np.array_split(x, BLOCKS)] for x in (a_ND, b_MD))
@@ -99,10 +95,9 @@ def kernel_distance(a_ND: Array, b_MD: Array) -> tuple[float, float]:
         )
 
     whole = without(-1)
-    if min(map(len, (a_ND, b_MD))) < 2 * BLOCKS:
-        return whole, float("nan")
-    left = np.array([without(block) for block in range(BLOCKS)])
-    return whole, standard_error(left)
+    if min(map(len, (a_ND, b_MD))) < LEAST:
+        return whole, None
+    return whole, around(whole, [without(block) for block in range(BLOCKS)])
 
 
 def nearest(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import GenloopError
-from pipeline.evaluate.comparison import Reference, by_class, compare
+from pipeline.evaluate.comparison import Reference, compare, table_of_classes
 from pipeline.evaluate.features import (
     DIMENSIONS,
     Classifier,
@@ -95,7 +95,7 @@ def score(
         hits = told(net, fake) == labels
         passed = _tstr(settings, shards, sampler, tell)
         measured = measured.with_share("label_accuracy", hits).with_share("tstr", passed)
-        per_class = by_class(meta.classes, reference.labels, labels, measured.neighbours, hits)
+        per_class = table_of_classes(meta.classes, reference.labels, labels, measured.neighbours, hits)
     scorecard = Scorecard(
         model=model_id,
         shards=meta.id,
