@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from flows import services
 from pipeline.errors import GenloopError
-from pipeline.settings import Environment, load_params
+from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry, load_params
 
 BELOW = {"fastapi": (0, 146), "sqlalchemy": (2, 1)}
 MIN_FREE_GB = 5.0
@@ -47,7 +47,7 @@ def diagnose(workspace: Path) -> list[Check]:
         "workspace": lambda: _writable(workspace),
         "dvc": lambda: _dvc(workspace),
         "s3": _s3,
-        "mlflow database": lambda: _mlflow(workspace / "var" / "mlflow.db"),
+        "mlflow": lambda: _mlflow(workspace / LOCAL_REGISTRY),
         "prefect": _prefect,
         "processor": _processor,
         "gpu": _gpu,
@@ -178,8 +178,11 @@ def _s3_configured(endpoint: str) -> Check:
 
 
 def _mlflow(path: Path) -> Check:
+    """The configured server is well, or the workspace's own database is sound."""
+    if (known := configured_registry()).startswith("http"):
+        return _health("mlflow", known, "GENLOOP_MLFLOW_URI")
     if not path.exists():
-        return Check("mlflow database", "ok", "not made yet; the first run makes it")
+        return Check("mlflow", "ok", "no database yet; the first run makes it")
     remedy = f"restore {path} from a backup, or move it away to begin anew"
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
@@ -189,23 +192,28 @@ def _mlflow(path: Path) -> Check:
             connection.close()
     except sqlite3.Error as error:
         said = str(error)
-    return Check("mlflow database", "ok", "sound") if said == "ok" else Check("mlflow database", "fail", said, remedy)
+    return Check("mlflow", "ok", "its database is sound") if said == "ok" else Check("mlflow", "fail", said, remedy)
 
 
 def _prefect() -> Check:
-    import httpx
-
     url = os.environ.get("PREFECT_API_URL", "")
     if not url:
         return Check("prefect", "ok", "PREFECT_API_URL is not set; a run starts a server of its own")
-    remedy = "`genloop up`, or mend or unset PREFECT_API_URL"
+    return _health("prefect", url, "PREFECT_API_URL")
+
+
+def _health(name: str, url: str, variable: str) -> Check:
+    """Whether a server that the environment names says that it is well."""
+    import httpx
+
+    remedy = f"`genloop up`, or mend or unset {variable}"
     try:
         status = httpx.get(f"{url.rstrip('/')}/health", timeout=2).status_code
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        return Check("prefect", "fail", f"{url} does not answer: {error}", remedy)
+        return Check(name, "fail", f"{url} does not answer: {error}", remedy)
     if status != 200:
-        return Check("prefect", "fail", f"{url}/health answers {status}", remedy)
-    return Check("prefect", "ok", f"{url} answers")
+        return Check(name, "fail", f"{url}/health answers {status}", remedy)
+    return Check(name, "ok", f"{url} answers")
 
 
 def _processor() -> Check:

@@ -22,7 +22,7 @@ from pipeline import stages
 from pipeline.adapters.versions import Versions
 from pipeline.errors import ERRORS, GenloopError, ServiceError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
-from pipeline.progress import bar
+from pipeline.progress import bar, busy
 from pipeline.promote import decide
 from pipeline.settings import Environment, Params
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
@@ -80,9 +80,8 @@ def register(workspace: Path, params: Params, card: Scorecard, snapshot: str) ->
         "params": sha256_file(workspace / "params.yaml"),
         "dvc_lock": sha256_file(workspace / "dvc.lock"),
     }
-    with bar("register", "") as show:
-        show(0, None, "")
-        model = wiring.registry(workspace).register(
+    with busy("register"):
+        return wiring.registry(workspace).register(
             params.promote.name,
             workspace / stages.BUNDLE,
             card,
@@ -90,8 +89,6 @@ def register(workspace: Path, params: Params, card: Scorecard, snapshot: str) ->
             workspace / stages.PICTURES,
             workspace / stages.CURVES,
         )
-        show(1, 1, "")
-    return model
 
 
 @task(task_run_name="champion's scorecard")

@@ -15,7 +15,7 @@ from flows import services
 from pipeline.adapters.registry import MANNERS, Registry
 from pipeline.adapters.store import S3Store
 from pipeline.errors import ServiceError
-from pipeline.settings import LOCAL_REGISTRY, Environment, registry_uri
+from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry, registry_uri
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -70,7 +70,7 @@ def _check_configured(environment: Environment, names: tuple[str, ...]) -> None:
         addresses["GENLOOP_S3_ENDPOINT"] = environment.s3_endpoint
     if "prefect" in names and "PREFECT_API_URL" in os.environ:
         addresses["PREFECT_API_URL"] = f"{os.environ['PREFECT_API_URL'].rstrip('/')}/health"
-    if (mlflow := registry_uri(Path())).startswith("http"):
+    if (mlflow := configured_registry()).startswith("http"):
         addresses["GENLOOP_MLFLOW_URI"] = f"{mlflow.rstrip('/')}/health"
     for name, url in addresses.items():
         try:

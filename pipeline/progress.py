@@ -7,6 +7,15 @@ from contextlib import contextmanager
 
 
 @contextmanager
+def busy(title: str) -> Iterator[None]:
+    """A bar that moves while the work inside, of unknown length, goes on."""
+    with bar(title, "") as show:
+        show(0, None, "")
+        yield
+        show(1, 1, "")
+
+
+@contextmanager
 def bar(title: str, unit: str) -> Iterator[Callable[[int, int | None, str], None]]:
     """Yield `show(done, total, note)`; a total of None means not known yet."""
     from rich.console import Console

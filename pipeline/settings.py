@@ -120,8 +120,12 @@ class Environment(BaseSettings):
 
 def registry_uri(workspace: Path) -> str:
     """MLflow's address: as set, or the workspace's own SQLite file."""
-    known = Environment().mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
-    return known or f"sqlite:///{workspace / LOCAL_REGISTRY}"
+    return configured_registry() or f"sqlite:///{workspace / LOCAL_REGISTRY}"
+
+
+def configured_registry() -> str:
+    """MLflow's address as the environment names it, or nothing."""
+    return Environment().mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI", "")
 
 
 def load_params(path: Path) -> Params:

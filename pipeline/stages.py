@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import DiskError, GenloopError
 from pipeline.files import replacing_folder, write_json
-from pipeline.progress import bar
+from pipeline.progress import bar, busy
 from pipeline.settings import Params, load_params
 from pipeline.values import Snapshot
 
@@ -41,10 +41,8 @@ def collect(params: Params) -> None:
 def validate(params: Params) -> None:
     from pipeline.validate.step import validate as step
 
-    with bar("validate", "items") as show:
-        show(0, None, "")
-        judged = step(params.validation, SNAPSHOT, ACCEPTED, QUARANTINE, DOCS, VALIDATION)
-        show(judged.items, judged.items, "")
+    with busy("validate"):
+        step(params.validation, SNAPSHOT, ACCEPTED, QUARANTINE, DOCS, VALIDATION)
 
 
 def preprocess(params: Params) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any, cast
 
 from pipeline.collect.items import IGNORED, TOO_LARGE, RawItem
 from pipeline.collect.labels import common_root, hidden, label_and_split
+from pipeline.settings import Environment
 
 SPOOL_BYTES = 64 * 2**20
 
@@ -67,9 +68,9 @@ def locate(uri: str, workspace: Path) -> Place:
     import fsspec
 
     options: dict[str, Any] = {"skip_instance_cache": True}  # else listings and credentials of an earlier call
-    own = "GENLOOP_S3_CREDENTIALS" not in os.environ  # else that S3 is the batches' alone
-    if uri.startswith("s3://") and own and (endpoint := os.environ.get("GENLOOP_S3_ENDPOINT")):
-        options["endpoint_url"] = endpoint
+    environment = Environment()
+    if uri.startswith("s3://") and environment.s3_endpoint and not environment.s3_credentials:
+        options["endpoint_url"] = environment.s3_endpoint  # with credentials of its own, that S3 is the batches' alone
     fs, path = fsspec.core.url_to_fs(uri, **options)
     return Place(fs, str(path))
 

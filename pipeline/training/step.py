@@ -95,17 +95,17 @@ def _budget(settings: Train, folder: Path, state: TrainingState, source: BatchSo
     if receipt.exists():
         return int(json.loads(receipt.read_text())["images"])
     start = time.perf_counter()
-    rate = _rate_per_s(settings, state.generator.shape, source, bf16)
+    rate = _rate_per_s(settings, state, source, bf16)
     left_s = 60 * settings.minutes - (time.perf_counter() - start)
     images = max(int(STEPS_SHARE * rate * left_s) // source.batch, 1) * source.batch
     write_json(receipt, {"images": images, "rate_per_s": round(rate, 1)})
     return images
 
 
-def _rate_per_s(settings: Train, shape: Shape, source: BatchSource, bf16: bool) -> float:
+def _rate_per_s(settings: Train, state: TrainingState, source: BatchSource, bf16: bool) -> float:
     """Images a second of a training that is thrown away: the median of windows, so that a hiccup does not count."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    probe, rates = new_state(settings, shape, device), []
+    device = next(state.generator.parameters()).device
+    probe, rates = new_state(settings, state.generator.shape, device), []
     for _ in range(PROBE_WINDOWS + 1):
         first, start = probe.images_seen, time.perf_counter()
         while (spent := time.perf_counter() - start) < min(PROBE_S, 3 * settings.minutes) / PROBE_WINDOWS:

@@ -194,11 +194,17 @@ def test_doctor_names_the_remedy_for_a_broken_params_file(tmp_path: Path) -> Non
     assert broken.remedy == "mend the value and run again"
 
 
+def test_doctor_asks_the_mlflow_that_the_environment_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENLOOP_MLFLOW_URI", "http://127.0.0.1:9")
+    found = {check.name: check for check in diagnose(tmp_path)}["mlflow"]
+    assert (found.state, "GENLOOP_MLFLOW_URI" in found.remedy) == ("fail", True)
+
+
 def test_doctor_never_raises(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var/mlflow.db").write_bytes(b"not a database" * 100)
     found = {check.name: check for check in diagnose(tmp_path)}
     assert found["params.yaml"].state == "fail"
-    assert found["mlflow database"].state == "fail"
+    assert found["mlflow"].state == "fail"
     assert all(check.remedy for check in found.values() if check.state != "ok")
     assert all(check.state == "fail" for check in diagnose(tmp_path / "absent") if check.name == "workspace")

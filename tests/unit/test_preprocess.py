@@ -14,6 +14,7 @@ from PIL import Image
 
 from pipeline import pixels
 from pipeline.collect.snapshot import collect
+from pipeline.files import sha256_file
 from pipeline.manifest import read_manifest
 from pipeline.preprocess import choose_form, preprocess
 from pipeline.settings import SIZES, Collect, Preprocess
@@ -73,6 +74,16 @@ def test_kept_pixels_make_the_same_shards(tmp_path: Path, mode: str) -> None:
     assert shards(tmp_path, snapshot, settings) == with_pixels
 
 
+def test_pixels_made_by_other_code_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source(tmp_path / "source", "L")
+    (part,) = [part.name for part in collected(tmp_path).parts]
+    assert pixels.kept(tmp_path / "pixels", part) is not None
+    changed = tmp_path / "image.py"
+    changed.write_text("another way to normalise")
+    monkeypatch.setattr(pixels.image, "__file__", str(changed))
+    assert pixels.kept(tmp_path / "pixels", part) is None
+
+
 def test_damaged_pixels_are_not_used(tmp_path: Path) -> None:
     source(tmp_path / "source", "L")
     snapshot = collected(tmp_path)
@@ -82,9 +93,11 @@ def test_damaged_pixels_are_not_used(tmp_path: Path) -> None:
     data[-1] ^= 1
     file.write_bytes(data)
     assert shards(tmp_path, snapshot, Preprocess(size=28)) == before
-    file.with_suffix(".json").write_text(json.dumps({"sha256": "0"}))
+    receipt = json.loads(file.with_suffix(".json").read_text())
     file.write_bytes(b"no array")
-    assert shards(tmp_path, snapshot, Preprocess(size=28)) == before
+    for text in ("{", json.dumps(receipt), json.dumps(receipt | {"sha256": sha256_file(file)})):
+        file.with_suffix(".json").write_text(text)
+        assert shards(tmp_path, snapshot, Preprocess(size=28)) == before
 
 
 @pytest.mark.parametrize(
