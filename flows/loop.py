@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from prefect.runtime import flow_run
 
 from flows import wiring
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
+from flows.timing import forget_work, own, timed, work_receipt
 from pipeline import stages
 from pipeline.adapters.versions import Versions
 from pipeline.errors import ERRORS, GenloopError, ServiceError
@@ -29,7 +27,7 @@ from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Va
 
 COLLECTED = Path("runs/collected.json")
 PUSHED = Path("runs/pushed.json")
-REPORT = Path("runs/report.html")
+REPORTS, RESCORED = Path("runs/reports"), Path("runs/rescored")
 
 
 def _passing(task_: Any, run: Any, state: Any) -> bool:
@@ -101,38 +99,20 @@ def rescore_champion(workspace: Path, params: Params, card: Scorecard) -> tuple[
     if champion.bundle == card.model:
         return champion, card
     kept = registry.scorecard(champion)
-    if (kept.space, kept.samples) == (card.space, card.samples):
+    if kept.comparable(card):
         return champion, kept
-    return champion, _rescore(workspace, params, champion)
+    from pipeline.evaluate.rescore import rescore
 
-
-def _rescore(workspace: Path, params: Params, champion: ModelVersion) -> Scorecard | None:
-    """None where the champion can't make such images at all (another size or other classes, an older format)."""
-    shards_hash = sha256_file(workspace / stages.SHARDS / "shards.json")
-    key = sha256_json([champion.bundle, shards_hash, params.evaluate.model_dump()])[:16]
-    cache = workspace / "runs/rescored" / f"{key}.json"
-    if cache.exists():
-        return Scorecard.model_validate_json(cache.read_text())
-    from pipeline.evaluate.step import score
-    from pipeline.model.bundle import BundleError, load_bundle
-    from pipeline.shards import open_shards
-
-    shards = open_shards(workspace / stages.SHARDS)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            bundle = load_bundle(wiring.registry(workspace).download_bundle(champion, Path(folder)))
-        except BundleError:
-            return None
-    shape, meta = bundle.generator.shape, shards.meta
-    if (shape.size, shape.channels, bundle.classes) != (meta.size, meta.channels, meta.classes):
-        return None
     with bar("champion", "") as show:
-        judged = score(
-            params.evaluate, shards, bundle.sample, bundle.id, workspace / stages.EVALUATORS,
+        return champion, rescore(
+            params.evaluate,
+            workspace / stages.SHARDS,
+            champion.bundle,
+            lambda folder: registry.download_bundle(champion, folder),
+            workspace / stages.EVALUATORS,
+            workspace / RESCORED,
             lambda stage, done, total: show(done, total, stage),
-        )  # fmt: skip
-    write_json(cache, judged.scorecard.model_dump())
-    return judged.scorecard
+        )
 
 
 @task(task_run_name="promote {model.name} v{model.version}")
@@ -156,22 +136,28 @@ def promote(
     retry_delay_seconds=2,
     retry_condition_fn=_passing,
 )
-def tell(workspace: Path, model: ModelVersion, card: Scorecard, best: Scorecard | None, decision: Decision) -> Path:
-    """The model's page: made, and put beside its run, where it is not there as it is."""
+def make_report(
+    workspace: Path, model: ModelVersion, card: Scorecard, before: ModelVersion | None, best: Scorecard | None, why: str
+) -> Path:
+    """The model's page, put beside its run too; a champion's stays as it was when it was promoted."""
+    path = workspace / REPORTS / f"{card.model}-{sha256_json(card.model_dump())[:8]}" / "report.html"
+    stands = before is not None and before.bundle == model.bundle
+    if stands and path.exists():
+        return path
     from pipeline.evaluate.report import report
 
     page = report(
         f"{model.name} v{model.version} on data {card.shards[:8]}",
         card,
-        best,
-        decision,
+        None if stands else best,
+        model.alias == "champion",
+        why,
         (workspace / stages.CURVES).read_text(),
         {file.stem: file.read_bytes() for file in sorted((workspace / stages.PICTURES).glob("*.png"))},
     )
-    path = workspace / REPORT
     if not path.exists() or path.read_text() != page:
+        wiring.registry(workspace).attach(model, page, path.name)
         write_text(path, page)
-        wiring.registry(workspace).attach(model, path)
     return path
 
 
@@ -196,7 +182,7 @@ def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str)
             return done
         from pipeline.model.bundle import load_bundle
 
-        with _receipt(workspace, "generate"), bar("generate", "items") as show:
+        with work_receipt(workspace, "generate"), bar("generate", "items") as show:
             return publish(store, order, lambda: load_bundle(bundle), lambda made: show(made, order.count, ""))
 
 
@@ -220,35 +206,35 @@ def loop(workspace: Path, params: Params) -> Summary:
     """Collect, validate, preprocess, train, evaluate, register, promote, generate and publish."""
     seconds: dict[str, float] = {}
     fresh: dict[str, bool] = {}
-    with _timed(seconds, "collect"):
+    with timed(seconds, "collect"):
         fresh["collect"] = collect(workspace, params)
     for stage in [name for name in stages.STAGES if name != "collect"]:
-        with _timed(seconds, stage):
+        with timed(seconds, stage):
             fresh[stage] = reproduce(workspace, stage)
     validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
     card = Scorecard.model_validate_json((workspace / stages.SCORECARD).read_text())
     shards = Shards.model_validate_json((workspace / stages.SHARDS / "shards.json").read_text())
-    with _timed(seconds, "register"):
+    with timed(seconds, "register"):
         model = register(workspace, params, card, shards.snapshot)
-    with _timed(seconds, "rescore"):
+    with timed(seconds, "rescore"):
         before, best = rescore_champion(workspace, params, card)
-    with _timed(seconds, "promote"):
+    with timed(seconds, "promote"):
         model, decision = promote(workspace, params, model, card, before, best)
-    with _timed(seconds, "report"):
-        page = tell(workspace, model, card, best, decision)
-    (workspace / stages.RECEIPTS / "generate.json").unlink(missing_ok=True)
-    with _timed(seconds, "generate"):
+    with timed(seconds, "report"):
+        page = make_report(workspace, model, card, before, best, decision.reason)
+    forget_work(workspace, "generate")
+    with timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
         batch = deliver(workspace, params, champion, shards.snapshot) if champion else None
     if Environment().dvc_push:
-        with _timed(seconds, "push"):
+        with timed(seconds, "push"):
             push(workspace)
     summary = Summary(
         snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
         model=summarise_model(model, card, decision, before, best),
         batch=summarise_batch(batch),
         seconds=seconds,
-        own=_own(workspace, seconds, fresh),
+        own=own(workspace, seconds, fresh),
         up_to_date=[name for name, ran in fresh.items() if not ran],
         picture=str(workspace / stages.PICTURES / "samples.png"),
         report=str(page),
@@ -282,36 +268,6 @@ def _show_in_prefect(summary: Summary) -> None:
     create_markdown_artifact(f"Samples: `{summary.picture}`\n\n{summary.model.decision}", key="samples")
     if summary.batch:
         create_link_artifact(summary.batch.uri, key="batch", link_text=f"{summary.batch.items} items")
-
-
-def _own(workspace: Path, seconds: dict[str, float], fresh: dict[str, bool]) -> dict[str, float]:
-    """The loop's own time by step: all that is not the step's work on data, pixels, networks or bytes."""
-    work = {name: _work(workspace, name) for name, ran in fresh.items() if ran}
-    work |= {"generate": _work(workspace, "generate"), "rescore": seconds["rescore"], "push": seconds.get("push", 0)}
-    return {name: round(max(0.0, spent - work.get(name, 0.0)), 2) for name, spent in seconds.items()}
-
-
-def _work(workspace: Path, step: str) -> float:
-    receipt = workspace / stages.RECEIPTS / f"{step}.json"
-    return float(json.loads(receipt.read_text()).get("work_s", 0)) if receipt.exists() else 0.0
-
-
-@contextmanager
-def _receipt(workspace: Path, step: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    write_json(workspace / stages.RECEIPTS / f"{step}.json", {"work_s": round(time.perf_counter() - start, 2)})
-
-
-class _timed:
-    def __init__(self, seconds: dict[str, float], name: str) -> None:
-        self.seconds, self.name = seconds, name
-
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds[self.name] = round(time.perf_counter() - self.start, 2)
 
 
 def _commit(workspace: Path) -> str:

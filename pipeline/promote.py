@@ -14,7 +14,7 @@ def decide(settings: Promote, challenger: Scorecard, champion: Scorecard | None)
 
     Raises ValueError where the two cards stand in different spaces: their numbers can't be compared.
     """
-    if champion and (champion.space, champion.samples) != (challenger.space, challenger.samples):
+    if champion and not champion.comparable(challenger):
         raise ValueError(f"scored in {champion.space} and in {challenger.space}: not to be compared")
     gates = (*_absolute(settings, challenger), *(_relative(settings, challenger, champion) if champion else ()))
     failed = [gate for gate in gates if not gate.passed]

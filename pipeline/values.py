@@ -63,6 +63,10 @@ class Scorecard(Value):
     intervals: dict[str, tuple[float, float]] = {}
     per_class: dict[str, dict[str, float]] = {}
 
+    def comparable(self, other: Scorecard) -> bool:
+        """Whether the numbers of both may stand in one column."""
+        return (self.space, self.samples) == (other.space, other.samples)
+
 
 class GateResult(Value):
     gate: str

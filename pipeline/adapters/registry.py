@@ -134,10 +134,10 @@ class Registry:
         folder = self._mlflow.artifacts.download_artifacts(f"models:/{model.name}/{model.version}", dst_path=str(into))
         return next(Path(folder).rglob("config.json")).parent
 
-    def attach(self, model: ModelVersion, file: Path) -> None:
+    def attach(self, model: ModelVersion, text: str, name: str) -> None:
         """Put a file beside the version's run, in place of one of that name."""
         run = self.client.get_model_version(model.name, str(model.version)).run_id
-        self.client.log_artifact(run, str(file))
+        self.client.log_text(run, text, name)
 
     def scorecard(self, model: ModelVersion) -> Scorecard:
         """The scorecard that the version was registered with."""

@@ -59,6 +59,19 @@ def test_the_first_run_goes_from_images_to_a_committed_batch(workspace: Path, fi
     assert Path(first["picture"]).stat().st_size > 10_000
 
 
+def test_the_models_page_is_made_once_and_lies_beside_its_run(workspace: Path, first: dict[str, Any]) -> None:
+    page = Path(first["report"])
+    text = page.read_text()
+    assert "generator v1" in text and "all gates passed" in text
+    (attached,) = (workspace / "var/mlartifacts").rglob("report.html")
+    assert attached.read_text() == text
+    made = page.stat().st_mtime_ns, attached.stat().st_mtime_ns
+    again = genloop(workspace, "run", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["report"] == str(page)
+    assert (page.stat().st_mtime_ns, attached.stat().st_mtime_ns) == made
+
+
 def test_again_nothing_is_made_anew(workspace: Path, first: dict[str, Any]) -> None:
     done = genloop(workspace, "run", "--json")
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from pipeline.evaluate.report import report
 from pipeline.model.bundle import Bundle
 from pipeline.model.networks import Generator, Shape
 from pipeline.model.noise import between, item_seeds
-from pipeline.values import Decision, Scorecard
+from pipeline.values import Scorecard
 
 CARD = Scorecard(
     model="abc",
@@ -38,21 +38,26 @@ class Cells(HTMLParser):
         super().__init__()
         self.texts: list[str] = []
         self.tags: list[str] = []
+        self.in_cell = False
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         self.tags.append(tag)
+        self.in_cell = tag in ("td", "th")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_cell = False
 
     def handle_data(self, data: str) -> None:
-        if self.tags and self.tags[-1] in ("td", "th"):
+        if self.in_cell:
             self.texts.append(data)
 
 
 def page(champion: Scorecard | None = CHAMPION) -> str:
     out = io.BytesIO()
     Image.new("L", (4, 4)).save(out, "PNG")
-    decision = Decision(promoted=False, gates=(), reason="nfd is 0.25, must be at most 0.2")
-    return report("generator v2", CARD, champion, decision, CURVES, {"samples": out.getvalue()})
+    why = "nfd is 0.25, must be at most 0.2"
+    return report("generator v2", CARD, champion, False, why, CURVES, {"samples": out.getvalue()})
 
 
 def test_the_page_has_the_numbers_beside_champion_and_floor() -> None:
