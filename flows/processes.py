@@ -19,6 +19,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from pipeline.errors import ServiceError
 
 GRACE_S = 5.0
@@ -29,14 +31,13 @@ _children: dict[int, subprocess.Popen[bytes]] = {}
 
 @dataclass(frozen=True)
 class Process:
-    """A process that we started; `port` tells it from others where there is no /proc."""
+    """A process that we started."""
 
     pid: int
     mark: str
-    port: int
 
 
-def spawn(command: list[str], environment: dict[str, str], log: Path, port: int, private: bool) -> Process:
+def spawn(command: list[str], environment: dict[str, str], log: Path, private: bool) -> Process:
     """Start a command in a session of its own, in the folder above its log's. `private`: it dies with this thread."""
     mark = secrets.token_hex(16)
     with log.open("wb") as out:
@@ -54,7 +55,7 @@ def spawn(command: list[str], environment: dict[str, str], log: Path, port: int,
         except OSError as error:
             raise ServiceError(f"{command[0]} can't be started: {error}", remedy="`genloop doctor`") from None
     _children[child.pid] = child
-    return Process(child.pid, mark, port)
+    return Process(child.pid, mark)
 
 
 def exists(pid: int) -> bool:
@@ -62,30 +63,30 @@ def exists(pid: int) -> bool:
     if pid in _children and _children[pid].poll() is not None:
         return False
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        if sys.platform == "linux":
-            return False
-    try:
-        os.kill(pid, 0)
-    except OSError:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
         return False
-    return True
 
 
 def members(process: Process) -> set[int]:
     """The living processes that carry its mark: itself and its children."""
-    if sys.platform != "linux":
-        return {process.pid} if exists(process.pid) and _names_port(process) else set()
-    mark = f"{_MARK}={process.mark}".encode()
     found = set()
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark in (folder / "environ").read_bytes() and exists(int(folder.name)):
-                found.add(int(folder.name))
-        except OSError:
-            continue
+    for other in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if other.environ().get(_MARK) == process.mark and exists(other.pid):
+                found.add(other.pid)
     return found
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process or a child of it is who answers at the port: two that start at once may pick the same."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            places = one.net_connections("tcp")
+            if any(place.status == psutil.CONN_LISTEN and place.laddr.port == port for place in places):
+                return True
+    return False
 
 
 def stop(processes: Iterable[Process]) -> None:
@@ -106,7 +107,8 @@ def stop(processes: Iterable[Process]) -> None:
         raise ServiceError(f"processes {left} don't end", remedy="`kill -9` them")
 
 
-def free_port(preferred: int) -> int:
+def free_port(preferred: int = 0) -> int:
+    """The preferred one if it is free, else any."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,13 +132,6 @@ def _die_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask
-
-
-def _names_port(process: Process) -> bool:
-    """Where there is no /proc: whether the process's command line has its port."""
-    command = ["ps", "-p", str(process.pid), "-o", "command="]
-    shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    return str(process.port) in shown
 
 
 def _signal(processes: Iterable[Process], number: signal.Signals) -> set[int]:

@@ -21,6 +21,10 @@ class Service:
     url: str
     pid: int
 
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
 
 @dataclass(frozen=True)
 class Record:
@@ -38,7 +42,7 @@ class Record:
 
     @property
     def process(self) -> Process:
-        return Process(self.pid, self.mark, int(self.url.rpartition(":")[2]))
+        return Process(self.pid, self.mark)
 
 
 @contextmanager

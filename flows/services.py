@@ -37,7 +37,7 @@ class Services(dict[str, Service]):
 
     def answer(self) -> bool:
         """Whether all of them do now."""
-        return all(map(servers.answers, self.values()))
+        return all(map(_answers, self.values()))
 
     def wait(self, *names: str, timeout_s: float = 60) -> None:
         """Wait for those named, or for all. Raises ServiceError."""
@@ -54,14 +54,12 @@ def start(workspace: Path, name: str) -> Service:
 def wait_ready(workspace: Path, service: Service, timeout_s: float = 60) -> None:
     """Return once the service answers. Raises ServiceError with the last line of its log."""
     deadline = time.monotonic() + timeout_s
-    while not servers.answers(service):
+    while not _answers(service):
         if not processes.exists(service.pid):
             raise _not_ready(workspace, service, "ended before it answered")
         if time.monotonic() > deadline:
             raise _not_ready(workspace, service, f"did not answer within {timeout_s:g} s")
         time.sleep(0.05)
-    if not processes.exists(service.pid):
-        raise _not_ready(workspace, service, "ended, and another program answers at its address")
 
 
 def up(workspace: Path, names: Iterable[str]) -> list[Service]:
@@ -150,12 +148,13 @@ def _becomes_ready(workspace: Path, record: Record) -> bool:
 def _start(workspace: Path, name: str, owner: int = 0) -> Record:
     if name not in servers.PORTS:
         raise ServiceError(f"no service {name!r}", remedy=f"one of {', '.join(servers.PORTS)}")
-    known, port = records.read(workspace), processes.free_port(servers.PORTS[name])
+    known = records.read(workspace)
+    port = processes.free_port(0 if owner else servers.PORTS[name])  # only `up` is for people who know the number
     shared_s3 = next((record.service for record in known if record.name == "s3" and not record.owner), None)
     command, environment = servers.command(workspace, name, port), servers.environment(workspace, name, shared_s3)
     log = workspace / "var" / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    process = processes.spawn(command, environment, log, port, private=bool(owner))
+    process = processes.spawn(command, environment, log, private=bool(owner))
     record = Record(name, f"http://127.0.0.1:{port}", process.pid, process.mark, owner)
     try:
         records.write(workspace, [*known, record])
@@ -171,7 +170,12 @@ def _is_orphan(record: Record) -> bool:
 
 
 def _is_live(record: Record) -> bool:
-    return record.pid in processes.members(record.process) and servers.answers(record.service)
+    return record.pid in processes.members(record.process) and _answers(record.service)
+
+
+def _answers(service: Service) -> bool:
+    """Whether it is the service itself that answers at its address."""
+    return processes.listens(service.pid, service.port) and servers.answers(service)
 
 
 def _not_ready(workspace: Path, service: Service, what: str) -> ServiceError:

@@ -8,8 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +171,23 @@ def test_the_records_of_a_killed_run_are_cleared(workspace: Path) -> None:
     (workspace / "var/services.json").write_text(json.dumps([entry]))
     (s3,) = services.up(workspace, ["s3"])
     assert [record.service for record in records.read(workspace)] == [s3]
+
+
+def test_another_program_at_the_same_port_is_never_taken_for_ours(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where two workspaces start at once and pick the same free port."""
+    stranger = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+    threading.Thread(target=stranger.serve_forever, daemon=True).start()
+    try:
+        monkeypatch.setattr(processes, "free_port", lambda preferred=0: stranger.server_port)
+        service = services.start(workspace, "s3")
+        assert servers.answers(service) and not services.running(workspace)  # something answers there
+        with pytest.raises(ServiceError, match="ended before it answered"):
+            services.wait_ready(workspace, service, timeout_s=10)
+    finally:
+        stranger.shutdown()
+        stranger.server_close()
 
 
 def test_a_server_that_ends_is_told_with_its_last_line(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
