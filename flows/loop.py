@@ -153,7 +153,10 @@ def make_report(
         model.alias == "champion",
         why,
         (workspace / stages.CURVES).read_text(),
-        {file.stem: file.read_bytes() for file in sorted((workspace / stages.PICTURES).glob("*.png"))},
+        {
+            file.stem: file.read_bytes()
+            for file in [*sorted((workspace / stages.PICTURES).glob("*.png")), workspace / stages.PROGRESS]
+        },
     )
     if not path.exists() or path.read_text() != page:
         wiring.registry(workspace).attach(model, page, path.name)

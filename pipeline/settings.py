@@ -54,19 +54,24 @@ class Train(Value):
     images_seen: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
     loss: Literal["relativistic", "non_saturating"] = "relativistic"
-    batch: int = Field(32, ge=2)
-    width: PositiveInt = 32
+    batch: int = Field(64, ge=2)
+    width: Literal["auto"] | PositiveInt = "auto"
     z_dim: PositiveInt = 64
     lr: Positive = 0.002
     lr_end: Share = 0.05
-    gamma: float = Field(0.1, ge=0)
-    penalty_every: PositiveInt = 4
+    gamma: float = Field(0.001, ge=0)
+    penalty_every: PositiveInt = 8
     ema: float = Field(0.999, ge=0, lt=1)
+    balance: Share = 0.5
+    augment_target: Share = 0.5
+    snapshots: PositiveInt = 6
+    retries: int = Field(3, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
 class Evaluate(Value):
     samples: int = Field(10_000, ge=32)
+    chosen_on: float = Field(0.5, ge=0, lt=1)
     coverage_k: PositiveInt = 5
     classifier_steps: Literal["auto"] | PositiveInt = "auto"
     tstr_images: PositiveInt = 20_000
@@ -116,6 +121,7 @@ class Environment(BaseSettings):
     s3_credentials: Path | None = None
     mlflow_uri: str = ""
     dvc_push: bool = True
+    processes: Annotated[int, Field(ge=0)] = 0
 
 
 def registry_uri(workspace: Path) -> str:

@@ -15,25 +15,28 @@ from pipeline.values import Shards
 
 @dataclass(frozen=True)
 class ShardsReader:
-    """Images are uint8 [N, C, H, W], labels int64 [N]; both memory-mapped, never loaded whole."""
+    """Images are uint8 [N, C, H, W], labels int64 [N]; both memory-mapped, never loaded whole.
+
+    folder: where they lie, so that another process can open them too.
+    """
 
     meta: Shards
     train_images: NDArray[np.uint8]
     train_labels: NDArray[np.int64]
     holdout_images: NDArray[np.uint8]
     holdout_labels: NDArray[np.int64]
+    folder: Path | None = None
 
 
 def open_shards(folder: Path) -> ShardsReader:
     """Open what `preprocess` wrote to `folder`."""
-    return ShardsReader(
-        Shards.model_validate_json((folder / "shards.json").read_text()),
-        *(
-            np.load(folder / f"{split}-{kind}.npy", mmap_mode="r")
-            for split in ("train", "holdout")
-            for kind in ("images", "labels")
-        ),
-    )
+    arrays = {
+        f"{split}_{kind}": np.load(folder / f"{split}-{kind}.npy", mmap_mode="r")
+        for split in ("train", "holdout")
+        for kind in ("images", "labels")
+    }
+    meta = Shards.model_validate_json((folder / "shards.json").read_text())
+    return ShardsReader(meta, **arrays, folder=folder.absolute())
 
 
 def content_id(arrays: list[NDArray[np.generic]], header: str) -> str:

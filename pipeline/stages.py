@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DiskError, GenloopError
-from pipeline.files import replacing_folder, write_json
+from pipeline.files import replacing, replacing_folder, write_json
 from pipeline.progress import bar, busy
-from pipeline.settings import Params, load_params
+from pipeline.settings import Environment, Params, load_params
 from pipeline.values import Snapshot
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SNAPSHOT, ACCEPTED, QUARANTINE = Path("data/snapshot"), Path("data/accepted.parquet"), Path("data/quarantine")
 DOCS, VALIDATION = Path("data/docs"), Path("data/validation.json")
 SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/curves.csv")
+PROGRESS = Path("data/progress.png")
 SCORECARD, PICTURES = Path("data/scorecard.json"), Path("data/pictures")
 CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"), Path("runs/stages")
 PIXELS = Path("runs/pixels")
@@ -55,15 +56,32 @@ def preprocess(params: Params) -> None:
 
 
 def train(params: Params) -> float:
-    """Seconds that opening the log took, which are not the training's."""
+    """Seconds spent on opening the log and on the evaluation's own classifier, which are not the training's."""
     from pipeline.adapters.training_log import TrainingLog
+    from pipeline.evaluate.choice import held_out_rows, judge_of
+    from pipeline.evaluate.pictures import sheet_of
     from pipeline.media.image import grid
+    from pipeline.model.bundle import Bundle
     from pipeline.shards import open_shards
-    from pipeline.training.step import Tick, run_key
+    from pipeline.training.ranks import launched
+    from pipeline.training.step import Tick, follow, run_key
     from pipeline.training.step import train as step
 
     shards, start = open_shards(SHARDS), time.perf_counter()
+    rows = held_out_rows(shards.meta.holdout_items, params.evaluate)
+    if (place := launched()) and not place.first:
+        follow(params.train, shards, rows)
+        return 0.0
     with TrainingLog(Path.cwd(), run_key(params.train, shards.meta)) as log, bar("train", "images") as show:
+        judge = None
+        if rows is not None:
+            nfd = judge_of(
+                params.evaluate, shards, rows, EVALUATORS, lambda stage, done, total: show(done, total, stage)
+            )
+
+            def judge(bundle: Bundle) -> float:
+                return nfd(bundle.sample)
+
         opened = time.perf_counter() - start
 
         def watch(tick: Tick, preview: Callable[[], NDArray[np.uint8]]) -> None:
@@ -73,7 +91,20 @@ def train(params: Params) -> float:
             if log.wants_picture() or tick.images_seen >= tick.budget:
                 log.picture(grid(preview(), 10, 2), tick.images_seen)
 
-        log.bundle = step(params.train, shards, CHECKPOINTS, BUNDLE, CURVES, watch)
+        trained = step(
+            params.train,
+            shards,
+            CHECKPOINTS,
+            BUNDLE,
+            CURVES,
+            watch,
+            judge=judge,
+            held_out=rows,
+            processes=Environment().processes,
+        )
+        log.bundle = trained.bundle
+    with replacing(PROGRESS) as path:
+        sheet_of(trained.progress).save(path, "PNG")
     return opened
 
 

@@ -19,8 +19,13 @@ CAPTIONS = {
     "samples": "Samples, beside their nearest training images and real ones",
     "walks": "Walks from one sample to another of its class",
     "failures": "Samples that are farthest from anything real",
+    "progress": "The same samples while it learned, the first snapshot on top",
 }
-COLOURS = {"loss_g": "#2f6fdf", "loss_d": "#d9662b"}
+PLOTS = {
+    "Losses while training": {"loss_g": "#2f6fdf", "loss_d": "#d9662b"},
+    "Distance of the snapshots from held-out images that are not reported on": {"nfd": "#1b7f4b"},
+    "Augmentation and overfitting": {"augment": "#8a4fbf", "overfitting": "#b8860b"},
+}
 
 
 def report(
@@ -48,27 +53,24 @@ def report(
         meanings=MEANINGS,
         classes=sorted(card.per_class.items(), key=lambda pair: pair[1]["coverage"]),
         pictures=[(caption, encoded[name]) for name, caption in CAPTIONS.items() if name in encoded],
-        plot=_plot(curves),
+        plots=[(title, plot) for title, colours in PLOTS.items() if (plot := _plot(curves, colours))],
     )
 
 
-def _plot(curves: str, width: int = 800, height: int = 260) -> dict[str, Any] | None:
-    """Points of each loss on a canvas whose axes begin at 0; None where there is no line to draw."""
+def _plot(curves: str, colours: Mapping[str, str], width: int = 800, height: int = 260) -> dict[str, Any] | None:
+    """Points of each line on a canvas whose axes begin at 0; None where there is no line to draw."""
     rows = list(csv.DictReader(io.StringIO(curves)))
-    if len(rows) < 2:
+    lines = {name: [(float(row["images_seen"]), float(row[name])) for row in rows if row.get(name)] for name in colours}
+    everything = [point for line in lines.values() for point in line]
+    most_x, most_y = (max((point[axis] for point in everything), default=0.0) for axis in (0, 1))
+    if len(everything) < 2 * len(lines) or most_y <= 0:
         return None
-    images = [float(row["images_seen"]) for row in rows]
-    losses = {name: [float(row[name]) for row in rows] for name in COLOURS}
     left, top, right, bottom = 50, 14, width - 10, height - 34
-    most_x, most_y = max(images) or 1.0, max(map(max, losses.values())) or 1.0
 
-    def points(values: Sequence[float]) -> str:
-        places = [
-            (left + (right - left) * x / most_x, bottom - (bottom - top) * max(y, 0.0) / most_y)
-            for x, y in zip(images, values, strict=True)
-        ]
+    def points(line: Sequence[tuple[float, float]]) -> str:
+        places = [(left + (right - left) * x / most_x, bottom - (bottom - top) * max(y, 0.0) / most_y) for x, y in line]
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
 
-    lines = [(name, COLOURS[name], points(values)) for name, values in losses.items()]
+    drawn = [(name, colours[name], points(line)) for name, line in lines.items()]
     edges = {"left": left, "top": top, "right": right, "bottom": bottom, "width": width, "height": height}
-    return {"lines": lines, "most_images": most_x, "most_loss": most_y, **edges}
+    return {"lines": drawn, "most_images": most_x, "most": most_y, **edges}

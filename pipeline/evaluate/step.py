@@ -72,13 +72,14 @@ def score(
 ) -> Evaluated:
     """Judge what `sampler(labels, seeds)` draws. What depends on the data alone is kept under cache/<id>/."""
     meta = shards.meta
-    count = min(settings.samples, len(shards.holdout_labels))
+    _, reported = halves(len(shards.holdout_labels), settings)
+    count = min(settings.samples, len(reported))
     if count < 2 or len(shards.train_labels) < 2:
         raise GenloopError("too few images to evaluate", remedy="at least 2 of train and 2 of holdout")
     tell = progress or (lambda stage, done, total: None)
     folder = cache / classifier_id(meta.id, settings)
-    net = _classifier(settings, shards, folder / "classifier.safetensors", tell)
-    rows = np.sort(_random(settings, 0).permutation(len(shards.holdout_labels))[:count])
+    net = kept_classifier(settings, shards, cache, tell)
+    rows = np.sort(reported[:count])
     reference = _reference(shards, net, rows, folder, tell)
     floor = _floor(settings, shards, net, reference, folder)
 
@@ -93,7 +94,7 @@ def score(
     per_class: dict[str, dict[str, float]] = {}
     if len(meta.classes) > 1:
         hits = told(net, fake) == labels
-        passed = _tstr(settings, shards, sampler, tell)
+        passed = _tstr(settings, shards, sampler, np.sort(reported), tell)
         measured = measured.with_share("label_accuracy", hits).with_share("tstr", passed)
         per_class = table_of_classes(meta.classes, reference.labels, labels, measured.neighbours, hits)
     scorecard = Scorecard(
@@ -115,7 +116,16 @@ def space(shards: str, settings: Evaluate) -> str:
     return f"classifier-{DIMENSIONS} of shards {shards[:8]}, protocol {protocol}"
 
 
-def _classifier(settings: Evaluate, shards: ShardsReader, path: Path, tell: Progress) -> Classifier:
+def halves(items: int, settings: Evaluate) -> tuple[Integers, Integers]:
+    """Rows of the holdout: those a snapshot is chosen on, and the others, which are reported on."""
+    order = _random(settings, 0).permutation(items)
+    chosen = int(settings.chosen_on * items)
+    return order[:chosen], order[chosen:]
+
+
+def kept_classifier(settings: Evaluate, shards: ShardsReader, cache: Path, tell: Progress) -> Classifier:
+    """The dataset's own classifier, trained once."""
+    path = cache / classifier_id(shards.meta.id, settings) / "classifier.safetensors"
     if path.exists():
         return load_classifier(path)
     net = _train(settings, shards.train_images, shards.train_labels, shards, tell, "classifier")
@@ -175,7 +185,8 @@ def _floor(
     settings: Evaluate, shards: ShardsReader, net: Classifier, reference: Reference, folder: Path
 ) -> dict[str, float]:
     """The same metrics of as many real training images; each is passed over when its own nearest is sought."""
-    path = folder / f"floor-{sha256_json([len(reference.real), settings.coverage_k])[:12]}.json"
+    key = [len(reference.real), settings.coverage_k, settings.chosen_on]
+    path = folder / f"floor-{sha256_json(key)[:12]}.json"
     if path.exists():
         try:
             return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
@@ -193,8 +204,10 @@ def _floor(
     return measured.metrics
 
 
-def _tstr(settings: Evaluate, shards: ShardsReader, sampler: Sampler, tell: Progress) -> NDArray[np.bool_]:
-    """Train on synthetic, test on real (Esteban et al. 2017, section 4.2): which of the holdout it tells right."""
+def _tstr(
+    settings: Evaluate, shards: ShardsReader, sampler: Sampler, rows: Integers, tell: Progress
+) -> NDArray[np.bool_]:
+    """Train on synthetic, test on real (Esteban et al. 2017, section 4.2): which of the holdout's `rows` it tells."""
     meta = shards.meta
     room = max(1, TSTR_BYTES // (meta.channels * meta.size**2))
     count = min(settings.tstr_images, room)
@@ -203,7 +216,7 @@ def _tstr(settings: Evaluate, shards: ShardsReader, sampler: Sampler, tell: Prog
     images = _sample(sampler, labels, _random(settings, 5), shards)
     tell("tstr sample", count, count)
     net = _train(settings, images, labels, shards, tell, "tstr")
-    found: NDArray[np.bool_] = told(net, features(net, shards.holdout_images)) == np.asarray(shards.holdout_labels)
+    found: NDArray[np.bool_] = told(net, features(net, shards.holdout_images[rows])) == shards.holdout_labels[rows]
     return found
 
 

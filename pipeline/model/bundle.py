@@ -57,7 +57,7 @@ class Bundle:
         progress: Callable[[int], None],
     ) -> NDArray[np.uint8]:
         """Always run in chunks of one size, so that neighbours never change a pixel."""
-        shape = self.generator.shape
+        shape, device = self.generator.shape, self.generator.embed.weight.device
         out = np.empty((len(labels), shape.channels, shape.size, shape.size), np.uint8)
         for start in range(0, len(labels), CHUNK):
             rows = slice(start, min(start + CHUNK, len(labels)))
@@ -65,8 +65,8 @@ class Bundle:
             z = np.zeros((CHUNK, shape.z_dim), np.float32)
             y = np.zeros(CHUNK, np.int64)
             z[:count], y[:count] = latents_of(rows), labels[rows]
-            images = self.generator(torch.from_numpy(z), torch.from_numpy(y))
-            out[rows] = quantise(images[:count]).numpy()
+            images = self.generator(torch.from_numpy(z).to(device), torch.from_numpy(y).to(device))
+            out[rows] = quantise(images[:count]).cpu().numpy()
             progress(rows.stop)
         return out
 

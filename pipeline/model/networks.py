@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+MOMENTUM = 0.1  # of batch norm's running statistics
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -48,6 +50,33 @@ def channels_at(level: int, width: int) -> int:
     return int(width * min(2 ** (level - 1), 8))
 
 
+class GroupedBatchNorm(nn.BatchNorm2d):
+    """Batch norm that, in training, takes its statistics of GROUP images at a time (Hoffer et al. 2017, section 4).
+
+    So a batch means the same whether one process works on it or several share it.
+    """
+
+    GROUP = 32
+    running_mean: Tensor
+    running_var: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        parts, means, variances = [], [], []
+        for group in torch.split(x, self.GROUP):
+            part, mean, inverse = torch.native_batch_norm(
+                group, self.weight, self.bias, None, None, True, 0.0, self.eps
+            )
+            parts.append(part)
+            means.append(mean.detach())
+            variances.append(inverse.detach().square().reciprocal() - self.eps)
+        with torch.no_grad():
+            self.running_mean.lerp_(torch.stack(means).mean(0), MOMENTUM)
+            self.running_var.lerp_(torch.stack(variances).mean(0), MOMENTUM)
+        return torch.cat(parts)
+
+
 class Generator(nn.Module):
     """z float32 [N, z_dim], labels int64 [N] -> images float32 [N, C, H, W] in [-1, 1]."""
 
@@ -59,13 +88,13 @@ class Generator(nn.Module):
         self.base, self.top = base, top
         self.embed = nn.Embedding(shape.classes, shape.z_dim)
         self.project = nn.Linear(2 * shape.z_dim, top * base * base)
-        self.norm = nn.BatchNorm2d(top)
+        self.norm = GroupedBatchNorm(top)
         self.blocks = nn.ModuleList()
         self.norms = nn.ModuleList()
         for level in range(doublings, 1, -1):
             narrower = channels_at(level - 1, shape.width)
             self.blocks.append(nn.ConvTranspose2d(channels_at(level, shape.width), narrower, 4, 2, 1))
-            self.norms.append(nn.BatchNorm2d(narrower))
+            self.norms.append(GroupedBatchNorm(narrower))
         self.to_image = nn.Sequential(
             nn.Conv2d(channels_at(1, shape.width), 4 * shape.channels, 3, padding=1), nn.PixelShuffle(2)
         )

@@ -7,22 +7,59 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+Integers = NDArray[np.int64]
+
 
 class BatchSource:
-    """Serves shuffled epochs; `at(images_seen)` is the batch that begins there."""
+    """Serves shuffled epochs; `at(images_seen)` is the batch that begins there.
 
-    def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.int64], batch: int, seed: int) -> None:
+    balance: 0 serves every image once an epoch; 1 every class alike often; between them a class of n images has a
+    share in proportion to n ** (1 - balance) (0.5: the square-root sampling of Mahajan et al. 2018, section 2.2).
+    """
+
+    def __init__(
+        self, images: NDArray[np.uint8], labels: Integers, batch: int, seed: int, balance: float = 0.0
+    ) -> None:
         self.images, self.labels, self.batch, self.seed = images, labels, min(batch, len(images)), seed
+        ids, counts = np.unique(labels, return_counts=True)
+        self._members = [np.flatnonzero(labels == label) for label in ids]
+        self._quotas = quotas(counts, balance)
         self._epoch, self._order = -1, np.empty(0, np.int64)
 
-    def at(self, images_seen: int) -> tuple[Tensor, Tensor]:
-        """float32 [B, C, H, W] in [-1, 1] and int64 [B]."""
-        step = images_seen // self.batch
-        per_epoch = len(self.images) // self.batch
-        epoch, place = divmod(step, per_epoch)
+    def at(self, images_seen: int, part: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """uint8 [B, C, H, W] and int64 [B]; `part` of the batch."""
+        epoch, place = divmod(images_seen // self.batch, len(self.images) // self.batch)
         if epoch != self._epoch:
-            generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
-            self._epoch, self._order = epoch, generator.permutation(len(self.images))
-        rows = np.sort(self._order[place * self.batch : (place + 1) * self.batch])
-        images = torch.from_numpy(self.images[rows]).float().div_(127.5).sub_(1)
-        return images, torch.from_numpy(self.labels[rows])
+            self._epoch, self._order = epoch, self._shuffled(epoch)
+        rows = self._order[place * self.batch : (place + 1) * self.batch][part]
+        return torch.from_numpy(self.images[rows]), torch.from_numpy(self.labels[rows])
+
+    def _shuffled(self, epoch: int) -> Integers:
+        random = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        if all(len(members) == quota for members, quota in zip(self._members, self._quotas, strict=True)):
+            return random.permutation(len(self.images))
+        chosen = [
+            np.concatenate([random.permutation(members) for _ in range(-(-quota // len(members)))])[:quota]
+            for members, quota in zip(self._members, self._quotas, strict=True)
+        ]
+        return random.permutation(np.concatenate(chosen))
+
+
+def quotas(counts: Integers, balance: float) -> Integers:
+    """int64 [K]: how often each class is served an epoch; sums to the number of images (largest remainders)."""
+    ideal = counts.astype(np.float64) ** (1 - balance)
+    ideal *= counts.sum() / ideal.sum()
+    whole = np.floor(ideal + 1e-9).astype(np.int64)
+    short = int(counts.sum() - whole.sum())
+    whole[np.argsort(whole - ideal, kind="stable")[:short]] += 1
+    return whole
+
+
+def spread(images: NDArray[np.uint8], most: int = 10_000) -> float:
+    """The trace of the pixels' covariance of up to `most` images, taken evenly, in [-1, 1]."""
+    rows = np.linspace(0, len(images) - 1, min(most, len(images))).astype(np.int64)
+    sums, squares = np.zeros(images.shape[1:]), np.zeros(images.shape[1:])
+    for block in np.array_split(rows, -(-len(rows) // 500)):
+        pixels = images[block].astype(np.float64) / 127.5 - 1
+        sums, squares = sums + pixels.sum(0), squares + np.square(pixels).sum(0)
+    return float((squares / len(rows) - np.square(sums / len(rows))).sum())

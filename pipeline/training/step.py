@@ -1,77 +1,113 @@
-"""The step: shards into a bundle, with checkpoints that survive `kill -9`."""
+"""The step: shards into a bundle, with checkpoints that survive `kill -9`, by one process or several."""
 
 from __future__ import annotations
 
 import csv
 import json
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.files import replacing, replacing_folder, sha256_json, write_json
-from pipeline.model.bundle import Bundle, save_bundle
-from pipeline.model.networks import Shape
+from pipeline.model.bundle import Bundle, load_bundle
+from pipeline.model.networks import GroupedBatchNorm, Shape
 from pipeline.model.noise import item_seeds
 from pipeline.settings import Train
 from pipeline.shards import ShardsReader
 from pipeline.training.data import BatchSource
-from pipeline.training.state import TrainingState, load_checkpoint, new_state, save_checkpoint
-from pipeline.training.update import update
+from pipeline.training.plan import Plan, plan_of
+from pipeline.training.ranks import Ranks, gathered, launched
+from pipeline.training.snapshots import Judge, Snapshots, due
+from pipeline.training.state import TrainingState, new_state, resume, save_checkpoint
+from pipeline.training.update import Rules, learning_rate, update
 from pipeline.values import Shards
 
-PROBE_S, PROBE_WINDOWS = 4.0, 8
-STEPS_SHARE = 0.95  # of the time; the rest goes to checkpoints and pictures
+CHECK_EVERY = 64  # steps between two looks at whether the losses are finite
 TICK_S = 5.0
+WIDTHS = {1: 32, 2: 32, 3: 64, 4: 64}  # by channels, where the width is auto
 
 
 @dataclass(frozen=True)
 class Tick:
-    """What a watcher of a training run is told every few seconds."""
+    """What a watcher of a training run is told every few seconds. nfd: of a snapshot that was just judged.
+
+    augment: the strength p; overfitting: r_v.
+    """
 
     images_seen: int
     budget: int
     rate_per_s: float
     loss_g: float
     loss_d: float
+    lr: float = 0.0
+    augment: float = 0.0
+    overfitting: float = 0.0
+    nfd: float | None = None
 
     @property
     def measures(self) -> dict[str, float]:
-        return {"loss_g": self.loss_g, "loss_d": self.loss_d, "rate_per_s": self.rate_per_s}
+        names = ("loss_g", "loss_d", "rate_per_s", "lr", "augment", "overfitting", "nfd")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 Watcher = Callable[[Tick, Callable[[], np.ndarray]], None]
 
 
-def train(settings: Train, shards: ShardsReader, runs: Path, out: Path, curves: Path, watch: Watcher) -> str:
-    """Train (or go on training) and write the bundle to `out` and the curves to `curves`; returns the bundle's id.
+@dataclass(frozen=True)
+class Trained:
+    """The bundle's id, and samples of the same seeds over time, uint8 [20, C, H, W] for each snapshot."""
 
-    Checkpoints lie in `runs/<key>`, keyed by shards and settings. Raises GenloopError when losses are not finite.
+    bundle: str
+    progress: list[np.ndarray]
+
+
+def train(
+    settings: Train,
+    shards: ShardsReader,
+    runs: Path,
+    out: Path,
+    curves: Path,
+    watch: Watcher,
+    judge: Judge | None = None,
+    held_out: np.ndarray | None = None,
+    processes: int = 1,
+) -> Trained:
+    """Train (or go on training) and write the bundle to `out` and the curves to `curves`.
+
+    judge: chooses among the snapshots, lower is better; without it the last is taken. held_out int64 [N]: rows of the
+    holdout that show whether the discriminator learns the training images by heart. processes: 0 for as many as pay.
+    Checkpoints lie in `runs/<key>`, keyed by shards and settings. Raises GenloopError when the training blows up again
+    and again, or a process of it ends.
     """
-    meta = shards.meta
-    folder = runs / run_key(settings, meta)
+    folder = runs / run_key(settings, shards.meta)
     folder.mkdir(parents=True, exist_ok=True)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    shape = Shape(meta.size, meta.channels, max(len(meta.classes), 1), settings.z_dim, settings.width)
-    try:
-        state = new_state(settings, shape, device)
-    except ValueError as error:
-        raise ParamsError(str(error), where="preprocess.size") from None
-    source = BatchSource(shards.train_images, shards.train_labels, settings.batch, settings.seed)
-    bf16 = use_bf16(settings, device)
-    budget = _budget(settings, folder, state, source, bf16)
-    if load_checkpoint(state, folder):
-        settings_note = f"going on from {state.images_seen:,} of {budget:,} images"
-        print(settings_note, flush=True)
-    history = _run(state, settings, source, budget, bf16, folder, watch, meta.classes)
+    snapshots = Snapshots(folder, shards.meta.classes, judge)
+    request = {
+        "settings": settings.model_dump(),
+        "shards": str(shards.folder) if shards.folder else None,
+        "held_out": None if held_out is None else held_out.tolist(),
+    }
+    world = processes_for(settings, processes) if shards.folder else 1
+    with gathered(world, device_here(), ["-m", "pipeline.training.follower"], json.dumps(request)) as ranks:
+        history = _take_part(settings, shards, held_out, ranks, snapshots, watch)
     with replacing_folder(out) as bundle:
-        identity = save_bundle(bundle, state.average.cpu(), meta.classes)
+        shutil.copytree(snapshots.best, bundle, dirs_exist_ok=True)
     _write_curves(curves, history)
-    return identity
+    return Trained(load_bundle(out).id, snapshots.progress())
+
+
+def follow(settings: Train, shards: ShardsReader, held_out: np.ndarray | None) -> None:
+    """The work of every process but the first: the same steps; nothing is written."""
+    with gathered(1, device_here(), [], "") as ranks:
+        nowhere = Snapshots(Path(), shards.meta.classes, None)
+        _take_part(settings, shards, held_out, ranks, nowhere, lambda tick, preview: None)
 
 
 def run_key(settings: Train, meta: Shards) -> str:
@@ -79,83 +115,142 @@ def run_key(settings: Train, meta: Shards) -> str:
     return sha256_json({"shards": meta.id, "train": settings.model_dump()})[:16]
 
 
-def use_bf16(settings: Train, device: torch.device) -> bool:
-    if settings.precision != "auto":
-        return settings.precision == "bf16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()
+def device_here() -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    place = launched() or Ranks()
+    return torch.device("cuda", place.rank % torch.cuda.device_count())
 
 
-def _budget(settings: Train, folder: Path, state: TrainingState, source: BatchSource, bf16: bool) -> int:
-    """The images to see: as set, or as many as `minutes` allow at a rate measured once and kept in the run's folder."""
-    if settings.images_seen:
-        return max(settings.images_seen // source.batch, 1) * source.batch
-    receipt = folder / "budget.json"
-    if receipt.exists():
-        return int(json.loads(receipt.read_text())["images"])
-    start = time.perf_counter()
-    rate = _rate_per_s(settings, state, source, bf16)
-    left_s = 60 * settings.minutes - (time.perf_counter() - start)
-    images = max(int(STEPS_SHARE * rate * left_s) // source.batch, 1) * source.batch
-    write_json(receipt, {"images": images, "rate_per_s": round(rate, 1)})
-    return images
+def processes_for(settings: Train, wanted: int) -> int:
+    """One a GPU, or one a core of those that PyTorch may use, if each has a batch norm's group to work on."""
+    most = max(1, settings.batch // GroupedBatchNorm.GROUP)
+    return min(most, wanted or torch.cuda.device_count() or torch.get_num_threads())
 
 
-def _rate_per_s(settings: Train, state: TrainingState, source: BatchSource, bf16: bool) -> float:
-    """Images a second of a training that is thrown away: the median of windows, so that a hiccup does not count."""
-    device = next(state.generator.parameters()).device
-    probe, rates = new_state(settings, state.generator.shape, device), []
-    for _ in range(PROBE_WINDOWS + 1):
-        first, start = probe.images_seen, time.perf_counter()
-        while (spent := time.perf_counter() - start) < min(PROBE_S, 3 * settings.minutes) / PROBE_WINDOWS:
-            real, labels = source.at(probe.images_seen)
-            update(probe, settings, real.to(device), labels.to(device), 10**9, bf16)
-        rates.append((probe.images_seen - first) / spent)
-    return float(np.median(rates[1:]))  # the first window is the warm-up
+def shape_of(settings: Train, meta: Shards) -> Shape:
+    width = WIDTHS[meta.channels] if settings.width == "auto" else settings.width
+    return Shape(meta.size, meta.channels, max(len(meta.classes), 1), settings.z_dim, width)
 
 
-def _run(
-    state: TrainingState,
+def _take_part(
     settings: Train,
-    source: BatchSource,
-    budget: int,
-    bf16: bool,
-    folder: Path,
+    shards: ShardsReader,
+    held_out: np.ndarray | None,
+    ranks: Ranks,
+    snapshots: Snapshots,
     watch: Watcher,
-    classes: tuple[str, ...],
 ) -> list[Tick]:
-    device = next(state.generator.parameters()).device
-    history: list[Tick] = _read_history(folder, state.images_seen)
-    last_time, last_seen = time.perf_counter(), state.images_seen
-    while state.images_seen < budget:
-        real, labels = source.at(state.images_seen)
-        losses = update(state, settings, real.to(device), labels.to(device), budget, bf16)
-        now = time.perf_counter()
-        if now - last_time < TICK_S and state.images_seen < budget:
-            continue
-        rate = (state.images_seen - last_seen) / max(now - last_time, 1e-9)
-        tick = Tick(state.images_seen, budget, rate, float(losses["loss_g"]), float(losses["loss_d"]))
-        if not np.isfinite([tick.loss_g, tick.loss_d]).all():
-            raise GenloopError(f"losses are not finite after {tick.images_seen:,} images", remedy="lower train.lr")
-        history.append(tick)
-        write_json(folder / "history.json", [vars(entry) for entry in history])
-        save_checkpoint(state, folder)
-        watch(tick, lambda: preview(state, classes))
-        last_time, last_seen = time.perf_counter(), state.images_seen
-    return history
+    device, shape = device_here(), shape_of(settings, shards.meta)
+    source = BatchSource(shards.train_images, shards.train_labels, settings.batch, settings.seed, settings.balance)
+
+    def overhead_s() -> float:
+        start = time.perf_counter()
+        if snapshots.judge:
+            fresh = new_state(settings, shape, device)
+            snapshots.judge(Bundle(fresh.average, shards.meta.classes, "fresh"))
+        return settings.snapshots * (time.perf_counter() - start)
+
+    try:
+        plan = plan_of(settings, snapshots.folder, shape, source, device, ranks, overhead_s)
+    except ValueError as error:
+        raise ParamsError(str(error), where="preprocess.size") from None
+    rules = Rules(settings, ranks, device, plan.images, plan.spread, plan.bf16, _held_out(settings, shards, held_out))
+    return _Game(rules, source, shape, plan, snapshots, watch).play()
+
+
+def _held_out(settings: Train, shards: ShardsReader, rows: np.ndarray | None) -> BatchSource | None:
+    if rows is None or not len(rows):
+        return None
+    return BatchSource(shards.holdout_images[rows], shards.holdout_labels[rows], settings.batch, settings.seed)
+
+
+@dataclass
+class _Game:
+    """A run from its start, or its last checkpoint, to its budget. Only the first process writes."""
+
+    rules: Rules
+    source: BatchSource
+    shape: Shape
+    plan: Plan
+    snapshots: Snapshots
+    watch: Watcher
+    history: list[Tick] = field(default_factory=list)
+
+    def play(self) -> list[Tick]:
+        rules, batch, first = self.rules, self.source.batch, self.rules.ranks.first
+        state = self._fresh()
+        if resume(state, self.snapshots.folder, rules.ranks) and first:
+            print(f"going on from {state.images_seen:,} of {rules.budget:,} images", flush=True)
+            self.history = _read_history(self.snapshots.folder, state.images_seen)
+        unchecked = torch.zeros(2, device=rules.device)
+        clock, seen = time.perf_counter(), state.images_seen
+        while state.images_seen < rules.budget:
+            losses = update(state, rules, self.source)
+            unchecked = unchecked + losses
+            snapshot, nfd = due(state.images_seen, batch, rules.budget, rules.settings.snapshots), None
+            if snapshot or state.images_seen // batch % CHECK_EVERY == 0:
+                start, good = time.perf_counter(), bool(unchecked.isfinite().all())
+                if good and snapshot:
+                    good, nfd = self._judged(state)
+                if not good:
+                    state = self._rolled_back(state)
+                    seen = min(seen, state.images_seen)
+                unchecked = torch.zeros(2, device=rules.device)
+                clock += time.perf_counter() - start
+            now = time.perf_counter()
+            if first and (nfd is not None or now - clock >= TICK_S or state.images_seen >= rules.budget):
+                self._tick(state, losses, (state.images_seen - seen) / max(now - clock, 1e-9), nfd)
+                clock, seen = time.perf_counter(), state.images_seen
+        return self.history
+
+    def _fresh(self) -> TrainingState:
+        return new_state(self.rules.settings, self.shape, self.rules.device, self.plan.channels_last)
+
+    def _judged(self, state: TrainingState) -> tuple[bool, float | None]:
+        """The first process judges; all hear the verdict."""
+        ranks = self.rules.ranks
+        good, measure = self.snapshots.take(state) if ranks.first else (True, 0.0)
+        good = bool(json.loads(ranks.told(json.dumps(good).encode())))
+        return good, measure if self.snapshots.judge else None
+
+    def _rolled_back(self, state: TrainingState) -> TrainingState:
+        """The last good state (or a fresh one), to go on from at half the rate; after too many, the end."""
+        failed, rollbacks, settings = state.images_seen, state.rollbacks + 1, self.rules.settings
+        state = self._fresh()
+        resume(state, self.snapshots.good, self.rules.ranks)
+        state.rollbacks = rollbacks
+        back_at, given_up = state.images_seen, rollbacks > settings.retries
+        if given_up and not back_at:
+            raise GenloopError(f"the training blows up within {failed:,} images", remedy="lower train.lr")
+        if given_up:
+            state.images_seen = self.rules.budget
+        if self.rules.ranks.first:
+            lr = learning_rate(settings, 0, 1, rollbacks)
+            then = "no more retries: the best snapshot is kept" if given_up else f"again from there at lr {lr:g}"
+            print(f"blown up at {failed:,} images, the last good snapshot is of {back_at:,}; {then}", flush=True)
+            self.history = [tick for tick in self.history if tick.images_seen <= back_at]
+        return state
+
+    def _tick(self, state: TrainingState, losses: Tensor, rate: float, nfd: float | None) -> None:
+        loss_g, loss_d = losses.tolist()
+        if not np.isfinite([loss_g, loss_d]).all():
+            return  # the next check goes back from here
+        rules = self.rules
+        lr = learning_rate(rules.settings, state.images_seen, rules.budget, state.rollbacks)
+        p, r = state.overfitting.p, state.overfitting.r
+        tick = Tick(state.images_seen, rules.budget, rate, loss_g, loss_d, lr, p, r, nfd)
+        self.history.append(tick)
+        write_json(self.snapshots.folder / "history.json", [vars(entry) for entry in self.history])
+        save_checkpoint(state, self.snapshots.folder)
+        self.watch(tick, lambda: preview(state, self.snapshots.classes))
 
 
 def preview(state: TrainingState, classes: tuple[str, ...], columns: int = 10) -> np.ndarray:
     """uint8 [N, C, H, W]: the averaged generator's samples, a row a class (ten classes at most)."""
     rows = min(max(len(classes), 4), 10)
     labels = np.repeat(np.arange(rows) % max(len(classes), 1), columns).astype(np.int64)
-    bundle = Bundle(state.average, classes, "preview")
-    generator_device = next(state.average.parameters()).device
-    try:
-        return bundle.sample(labels, item_seeds(0, np.arange(len(labels), dtype=np.int64)))
-    finally:
-        state.average.to(generator_device)
+    return Bundle(state.average, classes, "preview").sample(labels, item_seeds(0, np.arange(len(labels))))
 
 
 def _read_history(folder: Path, images_seen: int) -> list[Tick]:
@@ -167,7 +262,8 @@ def _read_history(folder: Path, images_seen: int) -> list[Tick]:
 
 
 def _write_curves(path: Path, history: list[Tick]) -> None:
+    names = ["images_seen", "loss_g", "loss_d", "rate_per_s", "lr", "augment", "overfitting", "nfd"]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["images_seen", "loss_g", "loss_d", "rate_per_s"])
-        writer.writerows([t.images_seen, t.loss_g, t.loss_d, round(t.rate_per_s, 1)] for t in history)
+        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(vars(replace(tick, rate_per_s=round(tick.rate_per_s, 1))) for tick in history)

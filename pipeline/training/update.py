@@ -3,62 +3,134 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pipeline.model.losses import LOSSES, Loss, gradient_penalty
+from pipeline.model.losses import LOSSES, gradient_penalty
 from pipeline.settings import Train
+from pipeline.training.augment import DRAWS, augment
+from pipeline.training.data import BatchSource
+from pipeline.training.ranks import Ranks
 from pipeline.training.state import TrainingState
 
+LOOK_EVERY, LOOKS = 8, 8  # steps between two looks at held-out images; looks to an adjustment
+RAMP_IMAGES, RAMP_SHARE = 500_000, 0.25  # p can go from 0 to 1 in so many images (Karras et al. 2020), or of the budget
 
-def learning_rate(settings: Train, images_seen: int, budget: int) -> float:
-    """Cosine (Loshchilov and Hutter 2017, eq. 5) from lr to lr * lr_end over the budget."""
+
+@dataclass(frozen=True)
+class Rules:
+    """What does not change while a run goes on. budget: images; spread: of the training images' pixels.
+
+    held_out: images to compare the discriminator's scores with; without them there is no augmentation.
+    """
+
+    settings: Train
+    ranks: Ranks
+    device: torch.device
+    budget: int
+    spread: float
+    bf16: bool
+    held_out: BatchSource | None = None
+
+
+def learning_rate(settings: Train, images_seen: int, budget: int, rollbacks: int = 0) -> float:
+    """Cosine (Loshchilov and Hutter 2017, eq. 5) from lr to lr * lr_end over the budget, halved by each rollback."""
     share = min(images_seen / max(budget, 1), 1.0)
-    return settings.lr * (settings.lr_end + (1 - settings.lr_end) * (1 + math.cos(math.pi * share)) / 2)
+    cosine = settings.lr_end + (1 - settings.lr_end) * (1 + math.cos(math.pi * share)) / 2
+    return settings.lr * cosine * 0.5**rollbacks
 
 
-def update(
-    state: TrainingState, settings: Train, real: Tensor, labels: Tensor, budget: int, bf16: bool
-) -> dict[str, Tensor]:
-    """Advance `state` by one batch; returns scalar tensors loss_g and loss_d."""
-    step = state.images_seen // len(real)
+def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
+    """Advance `state` by one batch; returns float32 [2]: the losses of generator and discriminator."""
+    settings, ranks, device = rules.settings, rules.ranks, rules.device
+    step, mine = state.images_seen // source.batch, ranks.part(source.batch)
     for optimiser in state.optimisers().values():
-        optimiser.param_groups[0]["lr"] = learning_rate(settings, state.images_seen, budget)
-    loss_g, loss_d = LOSSES[settings.loss]
-    device = real.device.type
-    z = torch.randn(len(real), settings.z_dim, generator=state.noise, device=real.device)
-    with torch.autocast(device, torch.bfloat16, enabled=bf16):
+        optimiser.param_groups[0]["lr"] = learning_rate(settings, state.images_seen, rules.budget, state.rollbacks)
+    real, labels = on_device(*source.at(state.images_seen, mine), device)
+    z = torch.randn(source.batch, settings.z_dim, generator=state.noise, device=device)[mine]
+    p, draws = state.overfitting.p, None
+    if p > 0:
+        draws = torch.rand(2, source.batch, DRAWS, generator=state.noise, device=device)[:, mine]
+    with torch.autocast(device.type, torch.bfloat16, enabled=rules.bf16):
         fake = state.generator(z, labels)
-        d_value = _update_d(state, settings, real, fake.detach(), labels, loss_d, step % settings.penalty_every == 0)
-        state.discriminator.requires_grad_(False)
-        with torch.no_grad():
-            real_scores = state.discriminator(real, labels)
-        g_value = loss_g(real_scores, state.discriminator(fake, labels))
-    state.optimiser_g.zero_grad(set_to_none=True)
-    torch.autograd.backward(g_value)
-    state.optimiser_g.step()
-    state.discriminator.requires_grad_(True)
-    state.images_seen += len(real)
+        if draws is not None:
+            real, fake = augment(real, p, draws[0]), augment(fake, p, draws[1])
+        loss_d, scores = _update_d(state, rules, real, fake.detach(), labels, step % settings.penalty_every == 0)
+        if rules.held_out and settings.augment_target and step % LOOK_EVERY == 0:
+            _look(state, rules, rules.held_out, scores, step)
+        loss_g = _update_g(state, rules, real, fake, labels)
+    state.images_seen += source.batch
     average(state, settings.ema, step)
-    return {"loss_g": g_value.detach(), "loss_d": d_value}
+    return torch.stack([loss_g, loss_d])
+
+
+def on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """uint8 to float32 in [-1, 1], there."""
+    moved = images.to(device, non_blocking=True).float().div_(127.5).sub_(1)
+    return moved, labels.to(device, non_blocking=True)
 
 
 def _update_d(
-    state: TrainingState, settings: Train, real: Tensor, fake: Tensor, labels: Tensor, loss_d: Loss, penalise: bool
-) -> Tensor:
-    """Real and fake images in one pass: nothing in the discriminator looks across a batch."""
+    state: TrainingState, rules: Rules, real: Tensor, fake: Tensor, labels: Tensor, penalise: bool
+) -> tuple[Tensor, Tensor]:
+    """Real and fake images in one pass: nothing in the discriminator looks across a batch.
+
+    Returns the loss and the scores [2N]. The penalty's weight is in units of the data's own spread: how far a
+    score may change from one image to another does then not depend on size, contrast or number of channels.
+    """
+    settings = rules.settings
     penalise = penalise and settings.gamma > 0
     images = torch.cat([real, fake]).requires_grad_(penalise)
     scores = state.discriminator(images, labels.repeat(2))
-    value = loss_d(*scores.chunk(2))
+    value = LOSSES[settings.loss][1](*scores.chunk(2))
     total = value
     if penalise:  # the mean over both is half of the mean over each, R1 and R2, together
-        total = value + settings.penalty_every * settings.gamma * gradient_penalty(scores, images)
-    state.optimiser_d.zero_grad(set_to_none=True)
-    torch.autograd.backward(total)
-    state.optimiser_d.step()
-    return value.detach()
+        weight = settings.penalty_every * settings.gamma * rules.spread
+        total = value + weight * gradient_penalty(scores, images)
+    return _descend(state.discriminator, state.optimiser_d, total, value, rules.ranks), scores.detach()
+
+
+def _update_g(state: TrainingState, rules: Rules, real: Tensor, fake: Tensor, labels: Tensor) -> Tensor:
+    state.discriminator.requires_grad_(False)
+    with torch.no_grad():
+        real_scores = state.discriminator(real, labels)
+    value = LOSSES[rules.settings.loss][0](real_scores, state.discriminator(fake, labels))
+    found = _descend(state.generator, state.optimiser_g, value, value, rules.ranks)
+    state.discriminator.requires_grad_(True)
+    return found
+
+
+def _descend(
+    net: torch.nn.Module, optimiser: torch.optim.Optimizer, total: Tensor, told: Tensor, ranks: Ranks
+) -> Tensor:
+    """One step down `total`, its gradients averaged over the processes; returns `told`, averaged too."""
+    optimiser.zero_grad(set_to_none=True)
+    with torch.autocast(total.device.type, enabled=False):
+        torch.autograd.backward(total)
+    found = told.detach().clone()
+    floating = [buffer for buffer in net.buffers() if buffer.is_floating_point()]
+    ranks.average([weight.grad for weight in net.parameters() if weight.grad is not None] + floating + [found])
+    optimiser.step()
+    return found
+
+
+@torch.no_grad()
+def _look(state: TrainingState, rules: Rules, held_out: BatchSource, scores: Tensor, step: int) -> None:
+    """Score held-out images beside those of this step, and after some looks adjust the augmentation."""
+    overfitting, batch = state.overfitting, held_out.batch
+    part = rules.ranks.part(batch)
+    images, labels = on_device(*held_out.at(step // LOOK_EVERY * batch, part), rules.device)
+    if overfitting.p > 0:
+        draws = torch.rand(batch, DRAWS, generator=state.noise, device=rules.device)[part]
+        images = augment(images, overfitting.p, draws)
+    train, generated = scores.chunk(2)
+    overfitting.see(train, state.discriminator(images, labels), generated)
+    if step // LOOK_EVERY % LOOKS == LOOKS - 1:
+        rules.ranks.average([overfitting.sums])
+        seen = LOOK_EVERY * LOOKS * (state.images_seen // max(step, 1))
+        overfitting.adjust(rules.settings.augment_target, seen / min(RAMP_IMAGES, RAMP_SHARE * rules.budget))
 
 
 @torch.no_grad()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import numpy as np
 
 from pipeline.collect.snapshot import collect
 from pipeline.collect.sources import fingerprint
-from pipeline.files import sha256_json
+from pipeline.files import replacing_folder, sha256_json
 from pipeline.preprocess import preprocess
 from pipeline.settings import Params
 from pipeline.shards import ShardsReader, open_shards
@@ -16,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build/bench"
 
 
-def shards_of(params: Params) -> ShardsReader:
+def shards_of(params: Params, subset: int = 0) -> ShardsReader:
+    """subset: so many of the training images, if above 0; the holdout stays whole."""
     settings = params.collect
     key = sha256_json([settings.source, str(fingerprint(settings.source, ROOT)), params.preprocess.model_dump()])[:16]
     folder = BUILD / "data" / key
@@ -27,4 +31,18 @@ def shards_of(params: Params) -> ShardsReader:
             params.validation, folder / "snapshot", accepted, folder / "quarantine", folder / "docs", folder / "v.json"
         )
         preprocess(params.preprocess, folder / "snapshot", accepted, folder / "pixels", folder / "shards", snapshot.id)
-    return open_shards(folder / "shards")
+    return _thinned(folder, subset) if subset else open_shards(folder / "shards")
+
+
+def _thinned(folder: Path, items: int) -> ShardsReader:
+    whole, thin = open_shards(folder / "shards"), folder / f"shards-{items}"
+    if not thin.exists():
+        rows = np.sort(np.random.default_rng(0).permutation(whole.meta.train_items)[:items])
+        with replacing_folder(thin) as made:
+            shutil.copytree(folder / "shards", made, dirs_exist_ok=True)
+            np.save(made / "train-images.npy", whole.train_images[rows])
+            np.save(made / "train-labels.npy", whole.train_labels[rows])
+            identity = sha256_json([whole.meta.id, items])[:16]
+            meta = whole.meta.model_copy(update={"id": identity, "train_items": items})
+            (made / "shards.json").write_text(meta.model_dump_json())
+    return open_shards(thin)

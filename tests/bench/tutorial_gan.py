@@ -55,9 +55,17 @@ class TutorialGan:
 
 
 def train_tutorial_gan(
-    shards: ShardsReader, seconds: float, seed: int, adam: Adam, tell: Callable[[int], None] = lambda images: None
+    shards: ShardsReader,
+    seconds: float,
+    seed: int,
+    adam: Adam,
+    look: Callable[[TutorialGan], None],
+    looks: int,
 ) -> TutorialGan:
-    """Train for `seconds` of wall time with the non-saturating loss (Goodfellow et al. 2014) and Adam."""
+    """Train for `seconds` of wall time with the non-saturating loss (Goodfellow et al. 2014) and Adam.
+
+    `look` sees it `looks` times, evenly spaced; what it takes is not counted.
+    """
     meta = shards.meta
     side, classes = (meta.channels, meta.size, meta.size), max(1, len(meta.classes))
     torch.manual_seed(seed)
@@ -66,8 +74,13 @@ def train_tutorial_gan(
     optimiser_g, optimiser_d = (
         torch.optim.Adam(n.parameters(), adam.lr, adam.betas) for n in (generator, discriminator)
     )
-    rows, seen, start = np.random.default_rng(seed), 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
+    rows, seen, looked, start = np.random.default_rng(seed), 0, 0, time.perf_counter()
+    while (spent := time.perf_counter() - start) < seconds:
+        if spent >= seconds * (looked + 1) / (looks + 1):
+            looked += 1
+            look(TutorialGan(generator, classes, side, seen, spent))
+            generator.train()
+            start = time.perf_counter() - spent
         picked = np.sort(rows.integers(0, len(shards.train_labels), BATCH))
         real = torch.from_numpy(shards.train_images[picked]).float().div_(127.5).sub_(1).flatten(1)
         label = _code(torch.from_numpy(shards.train_labels[picked]), classes)
@@ -77,8 +90,6 @@ def train_tutorial_gan(
         _step(optimiser_d, softplus(-on_real).mean() + softplus(on_fake).mean())
         _step(optimiser_g, softplus(-discriminator(torch.cat([fake, label], 1))).mean())
         seen += BATCH
-        if seen % (BATCH * 100) == 0:
-            tell(seen)
     return TutorialGan(generator, classes, side, seen, time.perf_counter() - start)
 
 

@@ -20,7 +20,7 @@ OUTPUTS = {
     "collect": ["data/snapshot"],
     "validate": ["data/accepted.parquet"],
     "preprocess": ["data/shards"],
-    "train": ["data/bundle", "data/curves.csv"],
+    "train": ["data/bundle", "data/curves.csv", "data/progress.png"],
     "evaluate": ["data/scorecard.json", "data/pictures"],
 }
 
@@ -54,7 +54,13 @@ def prepare(workspace: Path, source: Path) -> None:
     shutil.copy(ROOT / "params.yaml", workspace)
     override_params(
         workspace / "params.yaml",
-        [f"collect.source={source}", "train.images_seen=64", "evaluate.classifier_steps=2", "evaluate.tstr_images=64"],
+        [
+            f"collect.source={source}",
+            "train.images_seen=64",
+            "train.width=8",
+            "evaluate.classifier_steps=2",
+            "evaluate.tstr_images=64",
+        ],
     )
 
 
@@ -68,7 +74,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system of its own, with a workspace's params in it."""
     mounted = tmp_path / "disk"
     mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(mounted)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(mounted)]
     if sys.platform != "linux" or os.getuid() or subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("only root may mount a small disk")
     try:

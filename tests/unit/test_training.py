@@ -31,8 +31,9 @@ labels = np.arange(200, dtype=np.int64) % 3
 meta = Shards(id="x", snapshot="s", size=16, channels=1, classes=("a", "b", "c"), train_items=200, holdout_items=200)
 reader = ShardsReader(meta, images, labels, images, labels)
 root = Path(sys.argv[1])
-settings = Train(images_seen=9600, width=8)
-print(step.train(settings, reader, root / "runs", root / "bundle", root / "c.csv", lambda t, p: None))
+settings = Train(images_seen=9600, width=8, precision="fp32", augment_target=0.01)
+ways = root / "runs", root / "bundle", root / "c.csv"
+print(step.train(settings, reader, *ways, lambda t, p: None, held_out=np.arange(100)).bundle)
 """
 
 
@@ -42,7 +43,7 @@ def _train(folder: Path, kill: bool = False) -> str:
         [sys.executable, "-c", RUN, str(folder)], env=environment, stdout=subprocess.PIPE, text=True
     )
     if kill:
-        while not list(folder.glob("runs/*/*.safetensors")):
+        while not list(folder.glob("runs/*/0-*.json")):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)

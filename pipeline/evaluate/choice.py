@@ -1,0 +1,38 @@
+"""The judge among snapshots of a training: their distance from the half of the holdout that is not reported on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluate.features import features
+from pipeline.evaluate.metrics import frechet, gaussian, spread
+from pipeline.evaluate.step import Progress, Sampler, ShardsReader, halves, kept_classifier
+from pipeline.settings import Evaluate
+
+LEAST = 64  # images to choose on; with fewer the last snapshot is as good a choice
+MOST = 5000
+
+
+def held_out_rows(items: int, settings: Evaluate) -> NDArray[np.int64] | None:
+    """Rows of a holdout of so many items to choose on, or None where they are too few."""
+    chosen, _ = halves(items, settings)
+    return np.sort(chosen[:MOST]) if len(chosen) >= LEAST else None
+
+
+def judge_of(
+    settings: Evaluate, shards: ShardsReader, rows: NDArray[np.int64], cache: Path, tell: Progress
+) -> Callable[[Sampler], float]:
+    """nFD, in percent, of as many samples as there are rows, always of the same seeds; lower is better."""
+    net = kept_classifier(settings, shards, cache, tell)
+    real = gaussian(features(net, shards.holdout_images[rows]))
+    labels = np.asarray(shards.holdout_labels)[rows]
+    seeds = np.random.Generator(np.random.Philox(settings.seed)).integers(0, 2**63 - 1, len(rows), np.int64)
+
+    def judge(sampler: Sampler) -> float:
+        return 100 * frechet(real, gaussian(features(net, sampler(labels, seeds)))) / spread(real)
+
+    return judge
