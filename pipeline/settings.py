@@ -75,6 +75,7 @@ class Evaluate(Value):
     coverage_k: PositiveInt = 5
     classifier_steps: Literal["auto"] | PositiveInt = "auto"
     tstr_images: PositiveInt = 20_000
+    gain: bool = False
     seed: int = Field(0, ge=0)
 
 

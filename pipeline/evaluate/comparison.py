@@ -58,6 +58,13 @@ class Measured:
             intervals=self.intervals | {name: wilson(flags)},
         )
 
+    def with_mean(self, name: str, values: NDArray[np.float64]) -> Measured:
+        return replace(
+            self,
+            metrics=self.metrics | {name: float(np.mean(values))},
+            intervals=self.intervals | {name: of_mean(values)},
+        )
+
 
 def compare(
     reference: Reference, fake_ND: Array, coverage_k: int, random: np.random.Generator, own_N: Integers | None = None

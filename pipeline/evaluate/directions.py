@@ -18,6 +18,7 @@ DIRECTIONS: dict[str, Literal["low", "high"]] = {
     "authenticity": "high",
     "label_accuracy": "high",
     "tstr": "high",
+    "gain": "high",
 }
 
 MEANINGS = {
@@ -34,4 +35,5 @@ MEANINGS = {
     "authenticity": "share of samples that are not their training image's nearest neighbour",
     "label_accuracy": "share of samples in which a classifier sees the class asked for",
     "tstr": "accuracy on held-out images of a classifier trained on samples alone",
+    "gain": "accuracy that samples add to a classifier of real images",
 }

@@ -82,7 +82,7 @@ def train(
     """Train (or go on training) and write the bundle to `out` and the curves to `curves`.
 
     judge: chooses among the snapshots, lower is better; without it the last is taken. held_out int64 [N]: rows of the
-    holdout that show whether the discriminator learns the training images by heart. processes: 0 for as many as pay.
+    holdout that show whether the discriminator learns the training images by heart. processes: 0 for one a GPU.
     Checkpoints lie in `runs/<key>`, keyed by shards and settings. Raises GenloopError when the training blows up again
     and again, or a process of it ends.
     """
@@ -123,9 +123,9 @@ def device_here() -> torch.device:
 
 
 def processes_for(settings: Train, wanted: int) -> int:
-    """One a GPU, or one a core of those that PyTorch may use, if each has a batch norm's group to work on."""
+    """One a GPU, if each has a batch norm's group to work on. One on a CPU: threads that share memory were faster."""
     most = max(1, settings.batch // GroupedBatchNorm.GROUP)
-    return min(most, wanted or torch.cuda.device_count() or torch.get_num_threads())
+    return min(most, wanted or torch.cuda.device_count() or 1)
 
 
 def shape_of(settings: Train, meta: Shards) -> Shape:
