@@ -24,8 +24,9 @@ from pipeline.evaluate.features import (
     told,
     train_classifier,
 )
+from pipeline.evaluate.kept import load_arrays, save_arrays
 from pipeline.evaluate.memorisation import Nearest, nearest_training
-from pipeline.files import replacing, sha256_json, write_json
+from pipeline.files import sha256_json, write_json
 from pipeline.settings import Evaluate
 from pipeline.values import Scorecard, Shards
 
@@ -151,9 +152,9 @@ def _train(
 def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Path, tell: Progress) -> Reference:
     """Features of the real images: of all for training, and of `rows` of the holdout."""
     tell("features", 0, 2)
-    train = _kept(folder / "train.npy", lambda: features(net, shards.train_images))
+    train = _kept(folder / "train.safetensors", lambda: features(net, shards.train_images))
     tell("features", 1, 2)
-    holdout = _kept(folder / "holdout.npy", lambda: features(net, shards.holdout_images))
+    holdout = _kept(folder / "holdout.safetensors", lambda: features(net, shards.holdout_images))
     tell("features", 2, 2)
     real = holdout[rows]
     return Reference(
@@ -168,17 +169,12 @@ def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Pa
 def _kept(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
     """What is in the file, or is made now and written to it."""
     try:
-        found: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        found: NDArray[np.float32] = load_arrays(path)[0]["features"]
         return found
     except FileNotFoundError:
         made = make()
-    except (ValueError, EOFError):
-        raise GenloopError(
-            "the features' file is damaged", where=str(path), remedy="delete it and evaluate again"
-        ) from None
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.save(file, made)
-    return made
+        save_arrays(path, {"features": made})
+        return made
 
 
 def _floor(

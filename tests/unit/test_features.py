@@ -48,6 +48,8 @@ def test_round_trip_and_damage(tmp_path: Path) -> None:
     net = train_classifier(IMAGES, LABELS, 2, 1, seed=0)
     save_classifier(net, path)
     assert np.allclose(features(load_classifier(path), IMAGES), features(net, IMAGES))
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(GenloopError, match=r"classifier.safetensors.*damaged.*delete it"):
-        load_classifier(path)
+    whole = path.read_bytes()
+    for damaged in (whole[:1000], whole[:-1] + bytes([whole[-1] ^ 1])):
+        path.write_bytes(damaged)
+        with pytest.raises(GenloopError, match=r"classifier.safetensors.*damaged.*delete it"):
+            load_classifier(path)
