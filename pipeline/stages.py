@@ -177,6 +177,9 @@ def run_stage(name: str, workspace: Path) -> None:
     """Run a stage here and leave a receipt in runs/stages: seconds of work and of imports, or the error."""
     os.chdir(workspace)
     start, receipt = time.perf_counter(), RECEIPTS / f"{name}.json"
+    if os.environ.get("RANK", "0") != "0":  # torchrun's: the first process has the receipt
+        STAGES[name](load_params(Path("params.yaml")))
+        return
     receipt.unlink(missing_ok=True)
     try:
         params = load_params(Path("params.yaml"))

@@ -116,10 +116,10 @@ class Discriminator(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         base, doublings = base_size(shape.size)
-        widths = [shape.channels, *(channels_at(level, shape.width) for level in range(1, doublings + 1))]
+        widths = [shape.channels, *(channels_at(level, shape.width) for level in range(1, doublings + 2))]
         first = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(4 * widths[0], widths[1], 3, padding=1))
         self.blocks = nn.ModuleList([first, *(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths[1:]))])
-        features = widths[-1] * base * base
+        features = widths[-1] * (base // 2) ** 2
         self.score = nn.Linear(features, 1)
         self.embed = nn.Embedding(shape.classes, features)
         nn.init.normal_(self.embed.weight, std=features**-0.5)

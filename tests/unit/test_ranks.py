@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,13 @@ import psutil
 import pytest
 
 import pipeline.training.step as step
-from pipeline.settings import Train
+from pipeline.model.bundle import load_bundle
+from pipeline.settings import Train, override_params
 from pipeline.shards import ShardsReader
 from pipeline.training.step import Tick, train
 from tests.unit.small_shards import small_shards
 
+ROOT = Path(__file__).parents[2]
 SETTINGS = Train(images_seen=64 * 24, width=8, precision="fp32", snapshots=2)
 TOLERANCE = 2e-3  # of a loss, after 24 steps of sums in another order
 
@@ -52,6 +55,20 @@ def test_two_processes_give_the_curve_of_one_and_either_goes_on_from_the_other(
             assert (other.loss_g, other.loss_d) == pytest.approx(
                 (tick.loss_g, tick.loss_d), rel=TOLERANCE, abs=TOLERANCE
             )
+
+
+def test_torchrun_trains_the_stage(tmp_path: Path) -> None:
+    small_shards(tmp_path / "data/shards")
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    override_params(tmp_path / "params.yaml", ["train.images_seen=640", "train.width=8", "train.precision=fp32"])
+    command = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pipeline", "train"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert load_bundle(tmp_path / "data/bundle").classes == ("a", "b", "c")
+    assert (tmp_path / "data/progress.png").exists() and (tmp_path / "runs/stages/train.json").exists()
 
 
 RUN = """
