@@ -57,7 +57,7 @@ class Train(Value):
     batch: int = Field(64, ge=2)
     width: Literal["auto"] | PositiveInt = "auto"
     z_dim: PositiveInt = 64
-    lr: Positive = 0.002
+    lr: Literal["auto"] | Positive = "auto"
     lr_end: Share = 0.05
     gamma: float = Field(0.001, ge=0)
     penalty_every: PositiveInt = 8

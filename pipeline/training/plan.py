@@ -20,7 +20,7 @@ from pipeline.training.ranks import Ranks
 from pipeline.training.state import new_state
 from pipeline.training.update import Rules, update
 
-PROBE_S, WINDOWS = 4.0, 6
+PROBE_S, WINDOWS, PROBE_LR = 4.0, 6, 1e-4
 STEPS_SHARE = 0.95  # of the time; the rest goes to checkpoints and pictures
 GAIN = 1.05  # how much faster another way must be to be taken in place of the plain one
 
@@ -121,7 +121,7 @@ def _rates(
 ) -> dict[Way, float]:
     """Images a second of each way: trainings that are thrown away, in turns, so that a hiccup meets all alike."""
     seconds = min(PROBE_S, 3 * settings.minutes) / (WINDOWS * len(ways))
-    rules = [Rules(settings, ranks, device, 10**9, variance, bf16) for bf16, _ in ways]
+    rules = [Rules(settings, ranks, device, 10**9, PROBE_LR, variance, bf16) for bf16, _ in ways]
     states = [new_state(settings, shape, device, channels_last) for _, channels_last in ways]
     steps = settings.penalty_every
 

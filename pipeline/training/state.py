@@ -45,13 +45,13 @@ class TrainingState:
 
 
 def new_state(settings: Train, shape: Shape, device: torch.device, channels_last: bool = True) -> TrainingState:
-    """A fresh state; the same seed gives the same weights."""
+    """A fresh state; the same seed gives the same weights. Each step sets its rate."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         generator, discriminator = Generator(shape), Discriminator(shape)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     generator, discriminator = (net.to(device, memory_format=layout) for net in (generator, discriminator))  # type: ignore[call-overload]
-    adam = {"lr": settings.lr, "betas": (0.0, 0.99), "eps": 1e-8, "fused": True}
+    adam = {"lr": 0.0, "betas": (0.0, 0.99), "eps": 1e-8, "fused": True}
     return TrainingState(
         generator,
         discriminator,

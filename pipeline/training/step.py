@@ -32,6 +32,7 @@ from pipeline.values import Shards
 CHECK_EVERY = 64  # steps between two looks at whether the losses are finite
 TICK_S = 5.0
 WIDTHS = {1: 32, 2: 32, 3: 64, 4: 64}  # by channels, where the width is auto
+LR, LR_WIDTH = 0.002, 32  # where the rate is auto: wider networks than this learn more slowly
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,16 @@ def _take_part(
         plan = plan_of(settings, snapshots.folder, shape, source, device, ranks, overhead_s)
     except ValueError as error:
         raise ParamsError(str(error), where="preprocess.size") from None
-    rules = Rules(settings, ranks, device, plan.images, plan.spread, plan.bf16, _held_out(settings, shards, held_out))
+    rules = Rules(
+        settings=settings,
+        ranks=ranks,
+        device=device,
+        budget=plan.images,
+        lr=LR * min(1, LR_WIDTH / shape.width) if settings.lr == "auto" else settings.lr,
+        spread=plan.spread,
+        bf16=plan.bf16,
+        held_out=_held_out(settings, shards, held_out),
+    )
     return _Game(rules, source, shape, plan, snapshots, watch).play()
 
 
@@ -226,7 +236,7 @@ class _Game:
         if given_up:
             state.images_seen = self.rules.budget
         if self.rules.ranks.first:
-            lr = learning_rate(settings, 0, 1, rollbacks)
+            lr = learning_rate(self.rules, 0, rollbacks)
             then = "no more retries: the best snapshot is kept" if given_up else f"again from there at lr {lr:g}"
             print(f"blown up at {failed:,} images, the last good snapshot is of {back_at:,}; {then}", flush=True)
             self.history = [tick for tick in self.history if tick.images_seen <= back_at]
@@ -237,7 +247,7 @@ class _Game:
         if not np.isfinite([loss_g, loss_d]).all():
             return  # the next check goes back from here
         rules = self.rules
-        lr = learning_rate(rules.settings, state.images_seen, rules.budget, state.rollbacks)
+        lr = learning_rate(rules, state.images_seen, state.rollbacks)
         p, r = state.overfitting.p, state.overfitting.r
         tick = Tick(state.images_seen, rules.budget, rate, loss_g, loss_d, lr, p, r, nfd)
         self.history.append(tick)

@@ -30,16 +30,16 @@ class Rules:
     ranks: Ranks
     device: torch.device
     budget: int
+    lr: float
     spread: float
     bf16: bool
     held_out: BatchSource | None = None
 
 
-def learning_rate(settings: Train, images_seen: int, budget: int, rollbacks: int = 0) -> float:
+def learning_rate(rules: Rules, images_seen: int, rollbacks: int) -> float:
     """Cosine (Loshchilov and Hutter 2017, eq. 5) from lr to lr * lr_end over the budget, halved by each rollback."""
-    share = min(images_seen / max(budget, 1), 1.0)
-    cosine = settings.lr_end + (1 - settings.lr_end) * (1 + math.cos(math.pi * share)) / 2
-    return settings.lr * cosine * 0.5**rollbacks
+    share, end = min(images_seen / rules.budget, 1.0), rules.settings.lr_end
+    return rules.lr * (end + (1 - end) * (1 + math.cos(math.pi * share)) / 2) * 0.5**rollbacks
 
 
 def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
@@ -47,7 +47,7 @@ def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
     settings, ranks, device = rules.settings, rules.ranks, rules.device
     step, mine = state.images_seen // source.batch, ranks.part(source.batch)
     for optimiser in state.optimisers().values():
-        optimiser.param_groups[0]["lr"] = learning_rate(settings, state.images_seen, rules.budget, state.rollbacks)
+        optimiser.param_groups[0]["lr"] = learning_rate(rules, state.images_seen, state.rollbacks)
     real, labels = on_device(*source.at(state.images_seen, mine), device)
     z = torch.randn(source.batch, settings.z_dim, generator=state.noise, device=device)[mine]
     p, draws = state.overfitting.p, None

@@ -42,7 +42,7 @@ class OneBatch(BatchSource):
 
 def game(params: Params, shards: ShardsReader, source: BatchSource, bf16: bool) -> tuple[TrainingState, Rules]:
     settings, device = params.train, device_here()
-    rules = Rules(settings, Ranks(), device, 10**9, spread(shards.train_images), bf16)
+    rules = Rules(settings, Ranks(), device, 10**9, 1e-4, spread(shards.train_images), bf16)
     return new_state(settings, shape_of(settings, shards.meta), device), rules
 
 
