@@ -57,9 +57,10 @@ def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
         fake = state.generator(z, labels)
         if draws is not None:
             real, fake = augment(real, p, draws[0]), augment(fake, p, draws[1])
+        unseen = _held_out_scores(state, rules, step)
         loss_d, scores = _update_d(state, rules, real, fake.detach(), labels, step % settings.penalty_every == 0)
-        if rules.held_out and settings.augment_target and step % LOOK_EVERY == 0:
-            _look(state, rules, rules.held_out, scores, step)
+        if unseen is not None:
+            _look(state, rules, unseen, scores, step)
         loss_g = _update_g(state, rules, real, fake, labels)
     state.images_seen += source.batch
     average(state, settings.ema, step)
@@ -117,20 +118,32 @@ def _descend(
 
 
 @torch.no_grad()
-def _look(state: TrainingState, rules: Rules, held_out: BatchSource, scores: Tensor, step: int) -> None:
-    """Score held-out images beside those of this step, and after some looks adjust the augmentation."""
-    overfitting, batch = state.overfitting, held_out.batch
+def _held_out_scores(state: TrainingState, rules: Rules, step: int) -> Tensor | None:
+    """Scores [N] of held-out images at a step with a look, by the discriminator that scores this step's images.
+
+    By another, one update later, they would not compare: pairs teach differences of scores, and their level drifts.
+    """
+    if not rules.held_out or not rules.settings.augment_target or step % LOOK_EVERY:
+        return None
+    batch, overfitting = rules.held_out.batch, state.overfitting
     part = rules.ranks.part(batch)
-    images, labels = on_device(*held_out.at(step // LOOK_EVERY * batch, part), rules.device)
+    images, labels = on_device(*rules.held_out.at(step // LOOK_EVERY * batch, part), rules.device)
     if overfitting.p > 0:
         draws = torch.rand(batch, DRAWS, generator=state.noise, device=rules.device)[part]
         images = augment(images, overfitting.p, draws)
+    scores: Tensor = state.discriminator(images, labels)
+    return scores
+
+
+@torch.no_grad()
+def _look(state: TrainingState, rules: Rules, unseen: Tensor, scores: Tensor, step: int) -> None:
+    """Hold the scores of this step against those of held-out images; after some looks adjust the augmentation."""
     train, generated = scores.chunk(2)
-    overfitting.see(train, state.discriminator(images, labels), generated)
+    state.overfitting.see(train, unseen, generated)
     if step // LOOK_EVERY % LOOKS == LOOKS - 1:
-        rules.ranks.average([overfitting.sums])
+        rules.ranks.average([state.overfitting.sums])
         seen = LOOK_EVERY * LOOKS * (state.images_seen // max(step, 1))
-        overfitting.adjust(rules.settings.augment_target, seen / min(RAMP_IMAGES, RAMP_SHARE * rules.budget))
+        state.overfitting.adjust(rules.settings.augment_target, seen / min(RAMP_IMAGES, RAMP_SHARE * rules.budget))
 
 
 @torch.no_grad()
