@@ -58,7 +58,7 @@ def preprocess(params: Params) -> None:
 def train(params: Params) -> float:
     """Seconds spent on opening the log and on the evaluation's own classifier, which are not the training's."""
     from pipeline.adapters.training_log import TrainingLog
-    from pipeline.evaluate.choice import held_out_rows, judge_of
+    from pipeline.evaluate.choice import held_out_rows, judge_of, judged_by
     from pipeline.evaluate.pictures import sheet_of
     from pipeline.media.image import grid
     from pipeline.model.bundle import Bundle
@@ -72,7 +72,8 @@ def train(params: Params) -> float:
     if (place := launched()) and not place.first:
         follow(params.train, shards, rows)
         return 0.0
-    with TrainingLog(Path.cwd(), run_key(params.train, shards.meta)) as log, bar("train", "images") as show:
+    by = judged_by(params.evaluate)
+    with TrainingLog(Path.cwd(), run_key(params.train, shards.meta, by)) as log, bar("train", "images") as show:
         judge = None
         if rows is not None:
             nfd = judge_of(
@@ -101,6 +102,7 @@ def train(params: Params) -> float:
             judge=judge,
             held_out=rows,
             processes=Environment().processes,
+            judged_by=by,
         )
         log.bundle = trained.bundle
     with replacing(PROGRESS) as path:

@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from pipeline.evaluate.pictures import COLUMNS, comparison, sheet_of
-from pipeline.evaluate.step import Evaluated, ShardsReader
+from pipeline.evaluate.space import ShardsReader
+from pipeline.evaluate.step import Evaluated
 from pipeline.model.bundle import Bundle
 from pipeline.model.noise import item_seeds
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluate.features import features
+from pipeline.evaluate.features import PROTOCOL, features
 from pipeline.evaluate.metrics import frechet, gaussian, spread
-from pipeline.evaluate.step import Progress, Sampler, ShardsReader, halves, kept_classifier
+from pipeline.evaluate.space import Progress, Sampler, ShardsReader, halves, kept_classifier
+from pipeline.files import sha256_json
 from pipeline.settings import Evaluate
 
 LEAST = 64  # images to choose on; with fewer the last snapshot is as good a choice
@@ -21,6 +22,11 @@ def held_out_rows(items: int, settings: Evaluate) -> NDArray[np.int64] | None:
     """Rows of a holdout of so many items to choose on, or None where they are too few."""
     chosen, _ = halves(items, settings)
     return np.sort(chosen[:MOST]) if len(chosen) >= LEAST else None
+
+
+def judged_by(settings: Evaluate) -> str:
+    """All of the settings that decides rows and judge."""
+    return sha256_json([settings.chosen_on, settings.classifier_steps, settings.seed, PROTOCOL])
 
 
 def judge_of(

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.evaluate.step import Progress, score
+from pipeline.evaluate.space import Progress
+from pipeline.evaluate.step import score
 from pipeline.files import sha256_json, write_json
 from pipeline.model.bundle import BundleError, load_bundle
 from pipeline.settings import Evaluate

@@ -6,51 +6,31 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import GenloopError
 from pipeline.evaluate.comparison import Measured, Reference, compare, table_of_classes
-from pipeline.evaluate.features import (
-    DIMENSIONS,
-    Classifier,
-    classifier_id,
-    features,
-    load_classifier,
-    save_classifier,
-    steps_for,
-    told,
-    train_classifier,
-)
+from pipeline.evaluate.features import DIMENSIONS, Classifier, classifier_id, features, told
 from pipeline.evaluate.kept import load_arrays, save_arrays
 from pipeline.evaluate.memorisation import Nearest, nearest_training
+from pipeline.evaluate.space import (
+    Array,
+    Integers,
+    Progress,
+    Sampler,
+    ShardsReader,
+    classifier_of,
+    halves,
+    kept_classifier,
+    stream,
+)
 from pipeline.files import sha256_json, write_json
 from pipeline.settings import Evaluate
-from pipeline.values import Scorecard, Shards
-
-Array = NDArray[Any]
-Integers = NDArray[np.int64]
-Sampler = Callable[[Integers, Integers], Array]
-Progress = Callable[[str, int, int], None]  # stage, done, total
+from pipeline.values import Scorecard
 
 TSTR_BYTES = 2**30  # of synthetic images held in memory at once
-
-
-class ShardsReader(Protocol):
-    """What evaluation reads of shards: images uint8 [N,C,S,S], labels int64 [N]."""
-
-    @property
-    def meta(self) -> Shards: ...
-    @property
-    def train_images(self) -> Array: ...
-    @property
-    def train_labels(self) -> Array: ...
-    @property
-    def holdout_images(self) -> Array: ...
-    @property
-    def holdout_labels(self) -> Array: ...
 
 
 @dataclass(frozen=True)
@@ -85,12 +65,12 @@ def score(
     floor = _floor(settings, shards, net, reference, folder)
 
     tell("sample", 0, count)
-    labels = _random(settings, 1).permutation(reference.labels).astype(np.int64)
-    samples = _sample(sampler, labels, _random(settings, 2), shards)
+    labels = stream(settings, 1).permutation(reference.labels).astype(np.int64)
+    samples = _sample(sampler, labels, stream(settings, 2), shards)
     tell("sample", count, count)
     fake = features(net, samples)
     tell("metrics", 0, 1)
-    measured = compare(reference, fake, settings.coverage_k, _random(settings, 6))
+    measured = compare(reference, fake, settings.coverage_k, stream(settings, 6))
     tell("metrics", 1, 1)
     per_class: dict[str, dict[str, float]] = {}
     if len(meta.classes) > 1:
@@ -115,38 +95,6 @@ def space(shards: str, settings: Evaluate) -> str:
     """Names the feature space and the protocol: numbers of equal names, and of no others, can be compared."""
     protocol = sha256_json([classifier_id(shards, settings), settings.model_dump()])[:8]
     return f"classifier-{DIMENSIONS} of shards {shards[:8]}, protocol {protocol}"
-
-
-def halves(items: int, settings: Evaluate) -> tuple[Integers, Integers]:
-    """Rows of the holdout: those a snapshot is chosen on, and the others, which are reported on."""
-    order = _random(settings, 0).permutation(items)
-    chosen = int(settings.chosen_on * items)
-    return order[:chosen], order[chosen:]
-
-
-def kept_classifier(settings: Evaluate, shards: ShardsReader, cache: Path, tell: Progress) -> Classifier:
-    """The dataset's own classifier, trained once."""
-    path = cache / classifier_id(shards.meta.id, settings) / "classifier.safetensors"
-    if path.exists():
-        return load_classifier(path)
-    net = _train(settings, shards.train_images, shards.train_labels, shards, tell, "classifier")
-    save_classifier(net, path)
-    return net
-
-
-def _train(
-    settings: Evaluate, images: Array, labels: Array, shards: ShardsReader, tell: Progress, stage: str
-) -> Classifier:
-    chosen = settings.classifier_steps
-    steps = steps_for(shards.meta.train_items) if chosen == "auto" else chosen
-    return train_classifier(
-        images,
-        labels,
-        len(shards.meta.classes),
-        steps,
-        settings.seed,
-        lambda done: tell(stage, done, steps),
-    )
 
 
 def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Path, tell: Progress) -> Reference:
@@ -191,8 +139,8 @@ def _floor(
                 "the floor's file is damaged", where=str(path), remedy="delete it and evaluate again"
             ) from None
     train = reference.train
-    rows = np.sort(_random(settings, 3).permutation(len(train))[: len(reference.real)])
-    measured = compare(reference, train[rows], settings.coverage_k, _random(settings, 7), rows)
+    rows = np.sort(stream(settings, 3).permutation(len(train))[: len(reference.real)])
+    measured = compare(reference, train[rows], settings.coverage_k, stream(settings, 7), rows)
     if len(shards.meta.classes) > 1:
         measured = measured.with_share("label_accuracy", told(net, train[rows]) == reference.cells[rows])
         measured = measured.with_share("tstr", told(net, reference.real) == reference.labels)
@@ -216,9 +164,9 @@ def _usefulness(
     """
     meta = shards.meta
     room = max(1, TSTR_BYTES // (meta.channels * meta.size**2))
-    labels = _random(settings, 4).choice(np.asarray(shards.train_labels), min(settings.tstr_images, room))
+    labels = stream(settings, 4).choice(np.asarray(shards.train_labels), min(settings.tstr_images, room))
     tell("tstr sample", 0, len(labels))
-    images = _sample(sampler, labels.astype(np.int64), _random(settings, 5), shards)
+    images = _sample(sampler, labels.astype(np.int64), stream(settings, 5), shards)
     tell("tstr sample", len(labels), len(labels))
     truth, held_out = np.asarray(shards.holdout_labels)[rows], shards.holdout_images[rows]
 
@@ -226,12 +174,12 @@ def _usefulness(
         found: NDArray[np.bool_] = told(net, features(net, held_out)) == truth
         return found
 
-    measured = measured.with_share("tstr", hits(_train(settings, images, labels, shards, tell, "tstr")))
+    measured = measured.with_share("tstr", hits(classifier_of(settings, images, labels, shards, tell, "tstr")))
     if not settings.gain:
         return measured
-    real = np.sort(_random(settings, 8).permutation(len(shards.train_labels))[:room])
+    real = np.sort(stream(settings, 8).permutation(len(shards.train_labels))[:room])
     both = np.concatenate([shards.train_images[real], images])
-    net = _train(settings, both, np.concatenate([shards.train_labels[real], labels]), shards, tell, "gain")
+    net = classifier_of(settings, both, np.concatenate([shards.train_labels[real], labels]), shards, tell, "gain")
     return measured.with_mean("gain", hits(net).astype(np.float64) - hits(real_net))
 
 
@@ -242,8 +190,3 @@ def _sample(sampler: Sampler, labels: Integers, random: np.random.Generator, sha
     if images.shape != expected or images.dtype != np.uint8:
         raise GenloopError(f"the sampler gave {images.dtype} {images.shape}, not uint8 {expected}")
     return images
-
-
-def _random(settings: Evaluate, stream: int) -> np.random.Generator:
-    """An independent stream of the seed for each use, so that one draw never shifts another."""
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence([settings.seed, stream])))

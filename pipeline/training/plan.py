@@ -21,7 +21,7 @@ from pipeline.training.state import new_state
 from pipeline.training.update import Rules, update
 
 PROBE_S, WINDOWS, PROBE_LR = 4.0, 6, 1e-4
-STEPS_SHARE = 0.95  # of the time; the rest goes to checkpoints and pictures
+STEPS_SHARE = 0.97  # of the time; the rest goes to checkpoints and pictures
 GAIN = 1.05  # how much faster another way must be to be taken in place of the plain one
 
 

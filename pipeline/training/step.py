@@ -29,6 +29,7 @@ from pipeline.training.state import TrainingState, new_state, resume, save_check
 from pipeline.training.update import Rules, learning_rate, update
 from pipeline.values import Shards
 
+MEASURES = ("loss_g", "loss_d", "rate_per_s", "lr", "augment", "overfitting", "rollbacks", "nfd")
 CHECK_EVERY = 64  # steps between two looks at whether the losses are finite
 TICK_S = 5.0
 WIDTHS = {1: 32, 2: 32, 3: 64, 4: 64}  # by channels, where the width is auto
@@ -39,7 +40,7 @@ LR, LR_WIDTH = 0.002, 32  # where the rate is auto: wider networks than this lea
 class Tick:
     """What a watcher of a training run is told every few seconds. nfd: of a snapshot that was just judged.
 
-    augment: the strength p; overfitting: r_v.
+    augment: the strength p; overfitting: r_v; rollbacks: how often the run went back to an earlier state.
     """
 
     images_seen: int
@@ -50,12 +51,12 @@ class Tick:
     lr: float = 0.0
     augment: float = 0.0
     overfitting: float = 0.0
+    rollbacks: int = 0
     nfd: float | None = None
 
     @property
     def measures(self) -> dict[str, float]:
-        names = ("loss_g", "loss_d", "rate_per_s", "lr", "augment", "overfitting", "nfd")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in MEASURES if (value := getattr(self, name)) is not None}
 
 
 Watcher = Callable[[Tick, Callable[[], np.ndarray]], None]
@@ -79,15 +80,17 @@ def train(
     judge: Judge | None = None,
     held_out: np.ndarray | None = None,
     processes: int = 1,
+    judged_by: str = "",
 ) -> Trained:
     """Train (or go on training) and write the bundle to `out` and the curves to `curves`.
 
     judge: chooses among the snapshots, lower is better; without it the last is taken. held_out int64 [N]: rows of the
     holdout that show whether the discriminator learns the training images by heart. processes: 0 for one a GPU.
+    judged_by: what decides judge and held_out, as run_key takes it.
     Checkpoints lie in `runs/<key>`, keyed by shards and settings. Raises GenloopError when the training blows up again
     and again, or a process of it ends.
     """
-    folder = runs / run_key(settings, shards.meta)
+    folder = runs / run_key(settings, shards.meta, judged_by)
     folder.mkdir(parents=True, exist_ok=True)
     snapshots = Snapshots(folder, shards.meta.classes, judge)
     request = {
@@ -111,9 +114,9 @@ def follow(settings: Train, shards: ShardsReader, held_out: np.ndarray | None) -
         _take_part(settings, shards, held_out, ranks, nowhere, lambda tick, preview: None)
 
 
-def run_key(settings: Train, meta: Shards) -> str:
+def run_key(settings: Train, meta: Shards, judged_by: str) -> str:
     """16 hex digits of all that decides the weights: where the checkpoints lie, and the run's name."""
-    return sha256_json({"shards": meta.id, "train": settings.model_dump()})[:16]
+    return sha256_json({"shards": meta.id, "train": settings.model_dump(), "judged_by": judged_by})[:16]
 
 
 def device_here() -> torch.device:
@@ -249,7 +252,7 @@ class _Game:
         rules = self.rules
         lr = learning_rate(rules, state.images_seen, state.rollbacks)
         p, r = state.overfitting.p, state.overfitting.r
-        tick = Tick(state.images_seen, rules.budget, rate, loss_g, loss_d, lr, p, r, nfd)
+        tick = Tick(state.images_seen, rules.budget, rate, loss_g, loss_d, lr, p, r, state.rollbacks, nfd)
         self.history.append(tick)
         write_json(self.snapshots.folder / "history.json", [vars(entry) for entry in self.history])
         save_checkpoint(state, self.snapshots.folder)
@@ -272,8 +275,7 @@ def _read_history(folder: Path, images_seen: int) -> list[Tick]:
 
 
 def _write_curves(path: Path, history: list[Tick]) -> None:
-    names = ["images_seen", "loss_g", "loss_d", "rate_per_s", "lr", "augment", "overfitting", "nfd"]
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore")
+        writer = csv.DictWriter(file, ["images_seen", *MEASURES], extrasaction="ignore")
         writer.writeheader()
         writer.writerows(vars(replace(tick, rate_per_s=round(tick.rate_per_s, 1))) for tick in history)

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.evaluate.choice import held_out_rows, judge_of
-from pipeline.evaluate.step import Sampler, halves, score
+from pipeline.evaluate.space import Sampler, halves
+from pipeline.evaluate.step import score
 from pipeline.files import write_json
 from pipeline.media.image import grid
 from pipeline.model.bundle import load_bundle

@@ -21,7 +21,7 @@ from pipeline.training.step import Tick, train
 from tests.unit.small_shards import small_shards
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = Train(images_seen=64 * 24, width=8, precision="fp32", snapshots=2)
+SETTINGS = Train(images_seen=64 * 24, width=8, lr=0.0005, precision="fp32", snapshots=2)
 TOLERANCE = 2e-3  # of a loss, after 24 steps of sums in another order
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.choice import held_out_rows, judge_of
-from pipeline.evaluate.step import Sampler, halves, score
+from pipeline.evaluate.space import Sampler, halves
+from pipeline.evaluate.step import score
 from pipeline.settings import Evaluate
 from pipeline.shards import ShardsReader
 from tests.unit.small_shards import small_shards

@@ -50,6 +50,7 @@ def test_a_blow_up_is_undone_and_tried_again_at_half_the_rate(
     assert kept == judged[4]
     before, after = (next(tick for tick in ticks if tick.nfd == nfd) for nfd in (1.0, 0.9))
     assert after.images_seen == 1920 and after.lr < before.lr / 2
+    assert (before.rollbacks, after.rollbacks) == (0, 1)
 
 
 def test_after_too_many_blow_ups_the_best_one_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
