@@ -17,6 +17,7 @@ from .networks import Generator, Shape
 from .noise import between, latents
 
 CHUNK = 64
+BLOCK = 16 * CHUNK  # items whose noise is made at once
 FORMAT = 2  # raise it when the networks of a config change
 
 
@@ -59,14 +60,15 @@ class Bundle:
         """Always run in chunks of one size, so that neighbours never change a pixel."""
         shape, device = self.generator.shape, self.generator.embed.weight.device
         out = np.empty((len(labels), shape.channels, shape.size, shape.size), np.uint8)
-        for start in range(0, len(labels), CHUNK):
-            rows = slice(start, min(start + CHUNK, len(labels)))
-            count = rows.stop - rows.start
-            z = np.zeros((CHUNK, shape.z_dim), np.float32)
-            y = np.zeros(CHUNK, np.int64)
+        for start in range(0, len(labels), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(labels)))
+            count, padded = rows.stop - rows.start, -(-(rows.stop - rows.start) // CHUNK) * CHUNK
+            z = np.zeros((padded, shape.z_dim), np.float32)
+            y = np.zeros(padded, np.int64)
             z[:count], y[:count] = latents_of(rows), labels[rows]
-            images = self.generator(torch.from_numpy(z).to(device), torch.from_numpy(y).to(device))
-            out[rows] = quantise(images[:count]).cpu().numpy()
+            chunks = zip(*(torch.split(torch.from_numpy(values).to(device), CHUNK) for values in (z, y)), strict=True)
+            images = torch.cat([quantise(self.generator(*chunk)) for chunk in chunks])
+            out[rows] = images[:count].cpu().numpy()
             progress(rows.stop)
         return out
 
