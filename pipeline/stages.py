@@ -56,7 +56,7 @@ def preprocess(params: Params) -> None:
 
 
 def train(params: Params) -> float:
-    """Seconds spent on opening the log and on the evaluation's own classifier, which are not the training's."""
+    """Seconds that opening the log took, which are not the training's."""
     from pipeline.adapters.training_log import TrainingLog
     from pipeline.evaluate.choice import held_out_rows, judge_of, judged_by
     from pipeline.evaluate.pictures import sheet_of
@@ -74,7 +74,7 @@ def train(params: Params) -> float:
         return 0.0
     by = judged_by(params.evaluate)
     with TrainingLog(Path.cwd(), run_key(params.train, shards.meta, by)) as log, bar("train", "images") as show:
-        judge = None
+        opened, judge = time.perf_counter() - start, None
         if rows is not None:
             nfd = judge_of(
                 params.evaluate, shards, rows, EVALUATORS, lambda stage, done, total: show(done, total, stage)
@@ -82,8 +82,6 @@ def train(params: Params) -> float:
 
             def judge(bundle: Bundle) -> float:
                 return nfd(bundle.sample)
-
-        opened = time.perf_counter() - start
 
         def watch(tick: Tick, preview: Callable[[], NDArray[np.uint8]]) -> None:
             note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
