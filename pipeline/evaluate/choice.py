@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluate.features import PROTOCOL, features
+from pipeline.evaluate.features import PROTOCOL, classifier_id, features
 from pipeline.evaluate.metrics import frechet, gaussian, spread
-from pipeline.evaluate.space import Progress, Sampler, ShardsReader, halves, kept_classifier
+from pipeline.evaluate.space import HOLDOUT, Progress, Sampler, ShardsReader, halves, kept_classifier, kept_features
 from pipeline.files import sha256_json
 from pipeline.settings import Evaluate
 
@@ -34,7 +34,8 @@ def judge_of(
 ) -> Callable[[Sampler], float]:
     """nFD, in percent, of as many samples as there are rows, always of the same seeds; lower is better."""
     net = kept_classifier(settings, shards, cache, tell)
-    real = gaussian(features(net, shards.holdout_images[rows]))
+    kept = cache / classifier_id(shards.meta.id, settings) / HOLDOUT
+    real = gaussian(kept_features(net, shards.holdout_images, kept)[rows])
     labels = np.asarray(shards.holdout_labels)[rows]
     seeds = np.random.Generator(np.random.Philox(settings.seed)).integers(0, 2**63 - 1, len(rows), np.int64)
 

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from pipeline.evaluate.features import (
     Classifier,
     classifier_id,
+    features,
     load_classifier,
     save_classifier,
     steps_for,
     train_classifier,
 )
+from pipeline.evaluate.kept import load_arrays, save_arrays
 from pipeline.settings import Evaluate
 from pipeline.values import Shards
 
@@ -24,6 +26,8 @@ Array = NDArray[Any]
 Integers = NDArray[np.int64]
 Sampler = Callable[[Integers, Integers], Array]  # labels, seeds -> images
 Progress = Callable[[str, int, int], None]  # stage, done, total
+
+HOLDOUT = "holdout.safetensors"  # the features of all of it, beside the classifier
 
 
 class ShardsReader(Protocol):
@@ -56,6 +60,17 @@ def kept_classifier(settings: Evaluate, shards: ShardsReader, cache: Path, tell:
     net = classifier_of(settings, shards.train_images, shards.train_labels, shards, tell, "classifier")
     save_classifier(net, path)
     return net
+
+
+def kept_features(net: Classifier, images: Array, path: Path) -> NDArray[np.float32]:
+    """What is in the file, or is made now and written to it."""
+    try:
+        found: NDArray[np.float32] = load_arrays(path)[0]["features"]
+        return found
+    except FileNotFoundError:
+        made = features(net, images)
+        save_arrays(path, {"features": made})
+        return made
 
 
 def classifier_of(

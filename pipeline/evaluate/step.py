@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.errors import GenloopError
 from pipeline.evaluate.comparison import Measured, Reference, compare, table_of_classes
 from pipeline.evaluate.features import DIMENSIONS, Classifier, classifier_id, features, told
-from pipeline.evaluate.kept import load_arrays, save_arrays
 from pipeline.evaluate.memorisation import Nearest, nearest_training
 from pipeline.evaluate.space import (
+    HOLDOUT,
     Array,
     Integers,
     Progress,
@@ -24,6 +23,7 @@ from pipeline.evaluate.space import (
     classifier_of,
     halves,
     kept_classifier,
+    kept_features,
     stream,
 )
 from pipeline.files import sha256_json, write_json
@@ -100,9 +100,9 @@ def space(shards: str, settings: Evaluate) -> str:
 def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Path, tell: Progress) -> Reference:
     """Features of the real images: of all for training, and of `rows` of the holdout."""
     tell("features", 0, 2)
-    train = _kept(folder / "train.safetensors", lambda: features(net, shards.train_images))
+    train = kept_features(net, shards.train_images, folder / "train.safetensors")
     tell("features", 1, 2)
-    holdout = _kept(folder / "holdout.safetensors", lambda: features(net, shards.holdout_images))
+    holdout = kept_features(net, shards.holdout_images, folder / HOLDOUT)
     tell("features", 2, 2)
     real = holdout[rows]
     return Reference(
@@ -112,17 +112,6 @@ def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Pa
         cells=np.asarray(shards.train_labels),
         holdout=nearest_training(real, train),
     )
-
-
-def _kept(path: Path, make: Callable[[], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """What is in the file, or is made now and written to it."""
-    try:
-        found: NDArray[np.float32] = load_arrays(path)[0]["features"]
-        return found
-    except FileNotFoundError:
-        made = make()
-        save_arrays(path, {"features": made})
-        return made
 
 
 def _floor(

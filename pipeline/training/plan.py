@@ -37,51 +37,43 @@ class Plan:
     rates: dict[str, float] = field(default_factory=dict)
 
 
-def plan_of(
-    settings: Train,
-    folder: Path,
-    shape: Shape,
-    source: BatchSource,
-    device: torch.device,
-    ranks: Ranks,
-    overhead_s: Callable[[], float],
-) -> Plan:
-    """The plan in `folder`, or one made now. overhead_s: what the run will spend on other things than steps."""
-    path = folder / "plan.json"
+@dataclass(frozen=True)
+class Ground:
+    """What a plan is made for. overhead_s: tells what the run will spend on other things than steps."""
+
+    settings: Train
+    shape: Shape
+    source: BatchSource
+    device: torch.device
+    ranks: Ranks
+    overhead_s: Callable[[], float]
+
+
+def plan_of(ground: Ground, folder: Path) -> Plan:
+    """The plan in `folder`, or one made now; the first process decides, all hear it."""
+    path, ranks = folder / "plan.json", ground.ranks
     kept = path.read_text() if ranks.first and path.exists() else "null"
     if known := json.loads(ranks.told(kept.encode())):
         return Plan(**known)
-    plan = _measured(settings, shape, source, device, ranks, overhead_s)
-    plan = Plan(**json.loads(ranks.told(json.dumps(asdict(plan)).encode())))
+    plan = Plan(**json.loads(ranks.told(json.dumps(asdict(_measured(ground))).encode())))
     if ranks.first:
         write_json(path, asdict(plan))
     return plan
 
 
-def _measured(
-    settings: Train,
-    shape: Shape,
-    source: BatchSource,
-    device: torch.device,
-    ranks: Ranks,
-    overhead_s: Callable[[], float],
-) -> Plan:
-    start = time.perf_counter()
-    variance = spread(source.images)
-    ways = ways_for(settings, device)
+def _measured(ground: Ground) -> Plan:
+    start, settings, batch = time.perf_counter(), ground.settings, ground.source.batch
+    variance = spread(ground.source.images)
+    ways = ways_for(settings, ground.device)
     by_minutes = not settings.images_seen
-    rates = {}
-    if by_minutes or len(ways) > 1:
-        rates = _rates(settings, shape, source, device, ranks, variance, ways)
-    bf16, channels_last = fastest(rates) if len(ways) > 1 else ways[0]
-    rate = rates.get((bf16, channels_last), 0.0)
-    images = settings.images_seen
+    rates = _rates(ground, variance, ways) if by_minutes or len(ways) > 1 else {}
+    way = fastest(rates) if len(ways) > 1 else ways[0]
+    images, rate = settings.images_seen, rates.get(way, 0.0)
     if by_minutes:
-        left_s = 60 * settings.minutes - (time.perf_counter() - start) - overhead_s()
+        left_s = 60 * settings.minutes - (time.perf_counter() - start) - ground.overhead_s()
         images = int(STEPS_SHARE * rate * max(left_s, 0.0))
-    images = max(images // source.batch, 1) * source.batch
-    told = {name_of(way): round(value, 1) for way, value in rates.items()}
-    return Plan(images, variance, bf16, channels_last, round(rate, 1), told)
+    told = {name_of(other): round(value, 1) for other, value in rates.items()}
+    return Plan(max(images // batch, 1) * batch, variance, *way, round(rate, 1), told)
 
 
 Way = tuple[bool, bool]  # bf16, channels_last
@@ -110,19 +102,12 @@ def fastest(rates: dict[Way, float]) -> Way:
     return best
 
 
-def _rates(
-    settings: Train,
-    shape: Shape,
-    source: BatchSource,
-    device: torch.device,
-    ranks: Ranks,
-    variance: float,
-    ways: list[Way],
-) -> dict[Way, float]:
+def _rates(ground: Ground, variance: float, ways: list[Way]) -> dict[Way, float]:
     """Images a second of each way: trainings that are thrown away, in turns, so that a hiccup meets all alike."""
+    settings, source, device, ranks = ground.settings, ground.source, ground.device, ground.ranks
     seconds = min(PROBE_S, 3 * settings.minutes) / (WINDOWS * len(ways))
     rules = [Rules(settings, ranks, device, 10**9, PROBE_LR, variance, bf16) for bf16, _ in ways]
-    states = [new_state(settings, shape, device, channels_last) for _, channels_last in ways]
+    states = [new_state(settings, ground.shape, device, channels_last) for _, channels_last in ways]
     steps = settings.penalty_every
 
     def window(index: int, steps: int) -> float:

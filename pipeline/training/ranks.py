@@ -55,8 +55,8 @@ class Ranks:
         size = torch.tensor([len(data)])
         dist.broadcast(size, 0)
         message = torch.empty(int(size), dtype=torch.uint8)
-        if self.first:
-            message.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8)) if data else None
+        if self.first and data:
+            message.copy_(torch.frombuffer(bytearray(data), dtype=torch.uint8))
         dist.broadcast(message, 0)
         return message.numpy().tobytes()
 
@@ -74,7 +74,7 @@ def gathered(world: int, device: torch.device, follower: Sequence[str], request:
 
     Raises GenloopError where another process ends before its time.
     """
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     place = launched()
     if place is None and world == 1:
         yield Ranks()

@@ -22,7 +22,7 @@ from pipeline.model.noise import item_seeds
 from pipeline.settings import Train
 from pipeline.shards import ShardsReader
 from pipeline.training.data import BatchSource
-from pipeline.training.plan import Plan, plan_of
+from pipeline.training.plan import Ground, Plan, plan_of
 from pipeline.training.ranks import Ranks, gathered, launched
 from pipeline.training.snapshots import Judge, Snapshots, due
 from pipeline.training.state import TrainingState, new_state, resume, save_checkpoint
@@ -156,7 +156,7 @@ def _take_part(
         return settings.snapshots * (time.perf_counter() - start)
 
     try:
-        plan = plan_of(settings, snapshots.folder, shape, source, device, ranks, overhead_s)
+        plan = plan_of(Ground(settings, shape, source, device, ranks, overhead_s), snapshots.folder)
     except ValueError as error:
         raise ParamsError(str(error), where="preprocess.size") from None
     rules = Rules(

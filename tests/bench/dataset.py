@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,19 @@ from pipeline.collect.snapshot import collect
 from pipeline.collect.sources import fingerprint
 from pipeline.files import replacing_folder, sha256_json
 from pipeline.preprocess import preprocess
-from pipeline.settings import Params
+from pipeline.settings import Params, override_params
 from pipeline.shards import ShardsReader, open_shards
 from pipeline.validate.step import validate
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build/bench"
+
+
+def params_of(pairs: Sequence[str]) -> Params:
+    """The repository's params.yaml with `section.key=value` pairs in it; the file itself stays as it is."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(ROOT / "params.yaml", folder))
+        return override_params(copy, pairs)
 
 
 def shards_of(params: Params, subset: int = 0) -> ShardsReader:

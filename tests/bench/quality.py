@@ -26,10 +26,10 @@ from pipeline.files import write_json
 from pipeline.media.image import grid
 from pipeline.model.bundle import load_bundle
 from pipeline.progress import bar
-from pipeline.settings import Params, override_params
+from pipeline.settings import Params
 from pipeline.shards import ShardsReader
 from pipeline.training.step import Tick, train
-from tests.bench.dataset import BUILD, ROOT, shards_of
+from tests.bench.dataset import BUILD, params_of, shards_of
 from tests.bench.tutorial_gan import DCGAN, Adam, TutorialGan, train_tutorial_gan
 
 METRICS = ("nfd", "nfd_inf", "precision", "recall", "coverage", "memorised", "tstr", "nfd_chosen", "nfd_other")
@@ -198,10 +198,7 @@ def main() -> None:
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
     chosen = parser.parse_args()
     pairs = [f"collect.source={json.dumps(chosen.source)}", f"train.minutes={chosen.minutes}", *chosen.settings]
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "params.yaml"
-        copy.write_text((ROOT / "params.yaml").read_text())
-        params = override_params(copy, pairs)
+    params = params_of(pairs)
     shards = shards_of(params, chosen.subset)
     out = BUILD / "quality" / time.strftime("%Y%m%d-%H%M%S")
     out.mkdir(parents=True)

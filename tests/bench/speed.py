@@ -23,14 +23,14 @@ from torch.utils.flop_counter import flop_registry
 
 from pipeline.model.bundle import CHUNK, Bundle
 from pipeline.model.noise import item_seeds
-from pipeline.settings import Params, Train, override_params
+from pipeline.settings import Params, Train
 from pipeline.shards import ShardsReader
 from pipeline.training.data import BatchSource, spread
 from pipeline.training.ranks import Ranks
 from pipeline.training.state import TrainingState, new_state
 from pipeline.training.step import device_here, shape_of, train
 from pipeline.training.update import Rules, on_device, update
-from tests.bench.dataset import ROOT, shards_of
+from tests.bench.dataset import params_of, shards_of
 
 
 class FlopCounter(TorchDispatchMode):
@@ -148,10 +148,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=12.0, help="of training in each measurement")
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "params.yaml"
-        copy.write_text((ROOT / "params.yaml").read_text())
-        params = override_params(copy, [f"collect.source={json.dumps(chosen.source)}", *chosen.settings])
+    params = params_of([f"collect.source={json.dumps(chosen.source)}", *chosen.settings])
     shards = shards_of(params)
     processes = torch.cuda.device_count() or torch.get_num_threads()
     table = Table(

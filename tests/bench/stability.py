@@ -14,10 +14,10 @@ from statistics import median
 from pipeline.evaluate.choice import held_out_rows, judge_of
 from pipeline.files import write_json
 from pipeline.progress import bar
-from pipeline.settings import Params, override_params
+from pipeline.settings import Params
 from pipeline.shards import ShardsReader
 from pipeline.training.step import Tick, train
-from tests.bench.dataset import BUILD, ROOT, shards_of
+from tests.bench.dataset import BUILD, params_of, shards_of
 
 
 def one(params: Params, shards: ShardsReader, seed: int) -> Tick:
@@ -49,10 +49,7 @@ def main() -> None:
     parser.add_argument("-S", dest="settings", action="append", default=[], metavar="SECTION.KEY=VALUE")
     chosen = parser.parse_args()
     pairs = [f"collect.source={json.dumps(chosen.source)}", f"train.images_seen={chosen.images}", *chosen.settings]
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "params.yaml"
-        copy.write_text((ROOT / "params.yaml").read_text())
-        params = override_params(copy, pairs)
+    params = params_of(pairs)
     shards, ticks = shards_of(params), list[Tick]()
     with bar("stability", "seeds") as show:
         for seed in range(chosen.seeds):

@@ -110,4 +110,7 @@ def test_no_process_outlives_the_first(tmp_path: Path) -> None:
     process, follower = _started(tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
-    follower.wait(60)
+    _, left = psutil.wait_procs([follower], timeout=60)
+    for process_left in left:
+        process_left.kill()
+    assert left == [], "the second process goes on without the first"
