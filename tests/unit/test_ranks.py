@@ -108,8 +108,8 @@ def test_a_process_that_dies_ends_the_training_with_what_to_do(tmp_path: Path) -
 
 def test_no_process_outlives_the_first(tmp_path: Path) -> None:
     process, follower = _started(tmp_path)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=60)
+    with process:  # waits for the first alone: the second would hold its pipes open
+        os.kill(process.pid, signal.SIGKILL)
     _, left = psutil.wait_procs([follower], timeout=60)
     for process_left in left:
         process_left.kill()
