@@ -76,6 +76,8 @@ class Evaluate(Value):
     classifier_steps: Literal["auto"] | PositiveInt = "auto"
     tstr_images: PositiveInt = 20_000
     gain: bool = False
+    encoder: str = ""
+    encoder_sha256: str = Field("", pattern="^([0-9a-f]{64})?$")
     seed: int = Field(0, ge=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,13 @@ def judged_by(settings: Evaluate) -> str:
 def judge_of(
     settings: Evaluate, shards: ShardsReader, rows: NDArray[np.int64], cache: Path, tell: Progress
 ) -> Callable[[Sampler], float]:
-    """nFD, in percent, of as many samples as there are rows, always of the same seeds; lower is better."""
+    """nFD, in percent, of as many samples as there are rows, always of the same seeds; lower is better.
+
+    Always in the space of the dataset's own classifier: an encoder from outside would cost more than the training.
+    """
     net = kept_classifier(settings, shards, cache, tell)
     kept = cache / classifier_id(shards.meta.id, settings) / HOLDOUT
-    real = gaussian(kept_features(net, shards.holdout_images, kept)[rows])
+    real = gaussian(kept_features(partial(features, net), shards.holdout_images, kept)[rows])
     labels = np.asarray(shards.holdout_labels)[rows]
     seeds = np.random.Generator(np.random.Philox(settings.seed)).integers(0, 2**63 - 1, len(rows), np.int64)
 

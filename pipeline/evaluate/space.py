@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pipeline.evaluate.features import (
     Classifier,
     classifier_id,
-    features,
     load_classifier,
     save_classifier,
     steps_for,
@@ -27,6 +26,7 @@ Integers = NDArray[np.int64]
 Sampler = Callable[[Integers, Integers], Array]  # labels, seeds -> images
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
+BLOCK = 500  # images encoded at once
 HOLDOUT = "holdout.safetensors"  # the features of all of it, beside the classifier
 
 
@@ -62,13 +62,22 @@ def kept_classifier(settings: Evaluate, shards: ShardsReader, cache: Path, tell:
     return net
 
 
-def kept_features(net: Classifier, images: Array, path: Path) -> NDArray[np.float32]:
-    """What is in the file, or is made now and written to it."""
+def kept_features(
+    encode: Callable[[Array], NDArray[np.float32]],
+    images: Array,
+    path: Path,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> NDArray[np.float32]:
+    """What is in the file, or is made now and written to it. tell: of images done, and all."""
     try:
         found: NDArray[np.float32] = load_arrays(path)[0]["features"]
         return found
     except FileNotFoundError:
-        made = features(net, images)
+        parts = []
+        for start in range(0, len(images), BLOCK):
+            tell(start, len(images))
+            parts.append(encode(images[start : start + BLOCK]))
+        made = np.concatenate(parts)
         save_arrays(path, {"features": made})
         return made
 

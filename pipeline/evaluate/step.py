@@ -1,9 +1,10 @@
-"""Evaluate: samples of a model against the holdout, in the dataset's own feature space, into a scorecard."""
+"""Evaluate: samples of a model against the holdout, in one feature space, into a scorecard."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import GenloopError
 from pipeline.evaluate.comparison import Measured, Reference, compare, table_of_classes
+from pipeline.evaluate.encoder import Encoder
 from pipeline.evaluate.features import DIMENSIONS, Classifier, classifier_id, features, told
 from pipeline.evaluate.memorisation import Nearest, nearest_training
 from pipeline.evaluate.space import (
@@ -58,25 +60,24 @@ def score(
     if count < 2 or len(shards.train_labels) < 2:
         raise GenloopError("too few images to evaluate", remedy="at least 2 of train and 2 of holdout")
     tell = progress or (lambda stage, done, total: None)
-    folder = cache / classifier_id(meta.id, settings)
-    net = kept_classifier(settings, shards, cache, tell)
+    within = _space(settings, shards, cache, tell)
     rows = np.sort(reported[:count])
-    reference = _reference(shards, net, rows, folder, tell)
-    floor = _floor(settings, shards, net, reference, folder)
+    reference = _reference(shards, within, rows, tell)
+    floor = _floor(settings, shards, within, reference, rows)
 
     tell("sample", 0, count)
     labels = stream(settings, 1).permutation(reference.labels).astype(np.int64)
     samples = _sample(sampler, labels, stream(settings, 2), shards)
     tell("sample", count, count)
-    fake = features(net, samples)
+    fake = within.features(samples)
     tell("metrics", 0, 1)
     measured = compare(reference, fake, settings.coverage_k, stream(settings, 6))
     tell("metrics", 1, 1)
     per_class: dict[str, dict[str, float]] = {}
     if len(meta.classes) > 1:
-        hits = told(net, fake) == labels
+        hits = within.told(samples, fake) == labels
         measured = measured.with_share("label_accuracy", hits)
-        measured = _usefulness(measured, settings, shards, sampler, net, np.sort(reported), tell)
+        measured = _usefulness(measured, settings, shards, sampler, within.net, np.sort(reported), tell)
         per_class = table_of_classes(meta.classes, reference.labels, labels, measured.neighbours, hits)
     scorecard = Scorecard(
         model=model_id,
@@ -91,19 +92,48 @@ def score(
     return Evaluated(scorecard, samples, labels, measured.nearest)
 
 
+@dataclass(frozen=True)
+class _Space:
+    """Where distances are taken: in the encoder's features, or in those of `net`, the dataset's own classifier.
+
+    folder: keeps what depends on the data alone.
+    """
+
+    net: Classifier
+    encoder: Encoder | None
+    folder: Path
+
+    def features(self, images: Array) -> NDArray[np.float32]:
+        return self.encoder(images) if self.encoder else features(self.net, images)
+
+    def told(self, images: Array, features_ND: NDArray[np.float32]) -> Integers:
+        """int64 [N]: the class that the classifier sees in each image; features_ND: of these images, in this space."""
+        return told(self.net, features(self.net, images) if self.encoder else features_ND)
+
+
+def _space(settings: Evaluate, shards: ShardsReader, cache: Path, tell: Progress) -> _Space:
+    encoder = Encoder(Path(settings.encoder), settings.encoder_sha256) if settings.encoder else None
+    folder = cache / classifier_id(shards.meta.id, settings)
+    kept = folder / f"encoder-{settings.encoder_sha256[:16]}" if encoder else folder
+    return _Space(kept_classifier(settings, shards, cache, tell), encoder, kept)
+
+
 def space(shards: str, settings: Evaluate) -> str:
     """Names the feature space and the protocol: numbers of equal names, and of no others, can be compared."""
-    protocol = sha256_json([classifier_id(shards, settings), settings.model_dump()])[:8]
+    rules = settings.model_dump(exclude={"encoder"} if settings.encoder else {"encoder", "encoder_sha256"})
+    protocol = sha256_json([classifier_id(shards, settings), rules])[:8]
+    if settings.encoder:
+        return f"encoder {Path(settings.encoder).stem} {settings.encoder_sha256[:8]}, protocol {protocol}"
     return f"classifier-{DIMENSIONS} of shards {shards[:8]}, protocol {protocol}"
 
 
-def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Path, tell: Progress) -> Reference:
+def _reference(shards: ShardsReader, within: _Space, rows: Integers, tell: Progress) -> Reference:
     """Features of the real images: of all for training, and of `rows` of the holdout."""
-    tell("features", 0, 2)
-    train = kept_features(net, shards.train_images, folder / "train.safetensors")
-    tell("features", 1, 2)
-    holdout = kept_features(net, shards.holdout_images, folder / HOLDOUT)
-    tell("features", 2, 2)
+
+    def kept(images: Array, name: str) -> NDArray[np.float32]:
+        return kept_features(within.features, images, within.folder / name, partial(tell, "features"))
+
+    train, holdout = kept(shards.train_images, "train.safetensors"), kept(shards.holdout_images, HOLDOUT)
     real = holdout[rows]
     return Reference(
         real=real,
@@ -115,11 +145,14 @@ def _reference(shards: ShardsReader, net: Classifier, rows: Integers, folder: Pa
 
 
 def _floor(
-    settings: Evaluate, shards: ShardsReader, net: Classifier, reference: Reference, folder: Path
+    settings: Evaluate, shards: ShardsReader, within: _Space, reference: Reference, real: Integers
 ) -> dict[str, float]:
-    """The same metrics of as many real training images; each is passed over when its own nearest is sought."""
+    """The same metrics of as many real training images; each is passed over when its own nearest is sought.
+
+    real: rows of the holdout that the reference is of.
+    """
     key = [len(reference.real), settings.coverage_k, settings.chosen_on]
-    path = folder / f"floor-{sha256_json(key)[:12]}.json"
+    path = within.folder / f"floor-{sha256_json(key)[:12]}.json"
     if path.exists():
         try:
             return {str(name): float(value) for name, value in json.loads(path.read_text()).items()}
@@ -131,8 +164,10 @@ def _floor(
     rows = np.sort(stream(settings, 3).permutation(len(train))[: len(reference.real)])
     measured = compare(reference, train[rows], settings.coverage_k, stream(settings, 7), rows)
     if len(shards.meta.classes) > 1:
-        measured = measured.with_share("label_accuracy", told(net, train[rows]) == reference.cells[rows])
-        measured = measured.with_share("tstr", told(net, reference.real) == reference.labels)
+        seen = within.told(shards.train_images[rows], train[rows])
+        measured = measured.with_share("label_accuracy", seen == reference.cells[rows])
+        seen = within.told(shards.holdout_images[real], reference.real)
+        measured = measured.with_share("tstr", seen == reference.labels)
     write_json(path, measured.metrics)
     return measured.metrics
 
