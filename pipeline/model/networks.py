@@ -12,8 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MOMENTUM = 0.1  # of batch norm's running statistics
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -57,6 +55,7 @@ class GroupedBatchNorm(nn.BatchNorm2d):
     """
 
     GROUP = 32
+    momentum: float  # of the running statistics
     running_mean: Tensor
     running_var: Tensor
 
@@ -72,8 +71,8 @@ class GroupedBatchNorm(nn.BatchNorm2d):
             means.append(mean.detach())
             variances.append(inverse.detach().square().reciprocal() - self.eps)
         with torch.no_grad():
-            self.running_mean.lerp_(torch.stack(means).mean(0), MOMENTUM)
-            self.running_var.lerp_(torch.stack(variances).mean(0), MOMENTUM)
+            self.running_mean.lerp_(torch.stack(means).mean(0), self.momentum)
+            self.running_var.lerp_(torch.stack(variances).mean(0), self.momentum)
         return torch.cat(parts)
 
 

@@ -25,6 +25,7 @@ from pipeline.training.data import BatchSource
 from pipeline.training.plan import Ground, Plan, plan_of
 from pipeline.training.ranks import Ranks, gathered, launched
 from pipeline.training.snapshots import Judge, Snapshots, due
+from pipeline.training.standing import settle
 from pipeline.training.state import TrainingState, new_state, resume, save_checkpoint
 from pipeline.training.update import Rules, learning_rate, update
 from pipeline.values import Shards
@@ -152,6 +153,7 @@ def _take_part(
         start = time.perf_counter()
         if snapshots.judge:
             fresh = new_state(settings, shape, device)
+            settle(fresh.average, source, settings.seed)
             snapshots.judge(Bundle(fresh.average, shards.meta.classes, "fresh"))
         return settings.snapshots * (time.perf_counter() - start)
 
@@ -223,6 +225,8 @@ class _Game:
     def _judged(self, state: TrainingState) -> tuple[bool, float | None]:
         """The first process judges; all hear the verdict."""
         ranks = self.rules.ranks
+        if ranks.first:
+            settle(state.average, self.source, self.rules.settings.seed)
         good, measure = self.snapshots.take(state) if ranks.first else (True, 0.0)
         good = bool(json.loads(ranks.told(json.dumps(good).encode())))
         return good, measure if self.snapshots.judge else None
