@@ -70,7 +70,8 @@ def _measured(ground: Ground) -> Plan:
     way = fastest(rates) if len(ways) > 1 else ways[0]
     images, rate = settings.images_seen, rates.get(way, 0.0)
     if by_minutes:
-        left_s = 60 * settings.minutes - (time.perf_counter() - start) - ground.overhead_s()
+        overhead_s = ground.overhead_s()
+        left_s = 60 * settings.minutes - (time.perf_counter() - start) - overhead_s
         images = int(STEPS_SHARE * rate * max(left_s, 0.0))
     told = {name_of(other): round(value, 1) for other, value in rates.items()}
     return Plan(max(images // batch, 1) * batch, variance, *way, round(rate, 1), told)
