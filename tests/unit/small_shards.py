@@ -19,7 +19,7 @@ def small_shards(folder: Path, size: int = 16, channels: int = 1, classes: int =
         images = random.integers(0, 60, (items, channels, size, size)) + 60 * labels[:, None, None, None]
         np.save(folder / f"{split}-images.npy", images.astype(np.uint8))
         np.save(folder / f"{split}-labels.npy", labels)
-    names = tuple("abcdefgh"[:classes])
+    names = tuple("abcdefgh"[:classes]) if classes <= 8 else tuple(map(str, range(classes)))
     meta = Shards(
         id="x", snapshot="s", size=size, channels=channels, classes=names, train_items=items, holdout_items=items
     )

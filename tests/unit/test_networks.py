@@ -16,7 +16,7 @@ from tests.unit.small_shards import small_shards
 
 @pytest.mark.parametrize(
     ("size", "channels", "classes"),
-    [*((size, 1, 2) for size in SIZES), (16, 3, 2), (16, 4, 2), (24, 1, 1), (16, 3, 8)],
+    [*((size, 1, 2) for size in SIZES), (16, 3, 2), (16, 4, 2), (24, 1, 1), (16, 3, 8), (16, 1, 300)],
 )
 def test_trains(tmp_path: Path, size: int, channels: int, classes: int) -> None:
     settings = Train(images_seen=8, batch=4, width=4, z_dim=8, precision="fp32", snapshots=1)
@@ -45,10 +45,11 @@ def _penalty(net: Discriminator, real: torch.Tensor, bf16: bool = False) -> torc
         return gradient_penalty(net(images, torch.tensor([0, 1, 2, 0])), images)
 
 
-def test_the_penalty_reaches_every_layer_of_the_discriminator() -> None:
+@pytest.mark.parametrize("classes", [3, 300])
+def test_the_penalty_reaches_every_layer_of_the_discriminator(classes: int) -> None:
     """Its gradient for the weights beside finite differences of the penalty; steps so small that no unit flips."""
     torch.manual_seed(0)
-    net = Discriminator(Shape(16, 1, 3, 8, 8)).double()
+    net = Discriminator(Shape(16, 1, classes, 8, 8)).double()
     real = torch.randn(4, 1, 16, 16, dtype=torch.double, generator=torch.Generator().manual_seed(1))
     torch.autograd.backward(_penalty(net, real))
     for name, weight in net.named_parameters():
@@ -64,6 +65,13 @@ def test_the_penalty_reaches_every_layer_of_the_discriminator() -> None:
         with torch.no_grad():
             weight.add_(along, alpha=step)
         assert (values[0] - values[1]) / (2 * step) == pytest.approx(norm, rel=0.02), name
+
+
+@pytest.mark.parametrize("classes", [10, 1000])
+def test_directions_of_classes_are_of_one_length(classes: int) -> None:
+    torch.manual_seed(0)
+    net = Discriminator(Shape(16, 1, classes, 8, 8))
+    assert net.embed(torch.arange(classes)).norm(dim=1).mean().item() == pytest.approx(1, rel=0.1)
 
 
 def test_the_penalty_points_the_same_way_in_bf16() -> None:
