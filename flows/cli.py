@@ -47,7 +47,7 @@ def run(
         from flows.history import recorded
         from flows.status import LAST
 
-        with _only_run(root), recorded(root, params.collect.source) as done:
+        with _only_run(root), recorded(root, params.collect.title) as done:
             with wiring.environment_for_run(root, ("s3", "prefect")) as services:
                 _announce("starting local services")
                 from flows.loop import loop

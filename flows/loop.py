@@ -41,12 +41,13 @@ def _passing(task_: Any, run: Any, state: Any) -> bool:
     return False
 
 
-@task(task_run_name="collect {params.collect.source}")
+@task(task_run_name="collect {params.collect.title}")
 def collect(workspace: Path, params: Params) -> bool:
     """Collect where the source or the settings changed; whether anything was done."""
     from pipeline.collect.sources import fingerprint
 
-    key = sha256_json({"collect": params.collect.model_dump(), "found": fingerprint(params.collect.source, workspace)})
+    found = [fingerprint(source.uri, workspace) for source in params.collect.all]
+    key = sha256_json({"collect": params.collect.model_dump(), "found": found})
     receipt = workspace / COLLECTED
     done = receipt.exists() and json.loads(receipt.read_text())["key"] == key
     if done and (workspace / stages.SNAPSHOT / "snapshot.json").exists():
@@ -204,7 +205,7 @@ def push(workspace: Path) -> bool:
     return sent > 0
 
 
-@flow(name="loop", flow_run_name="loop on {params.collect.source}", validate_parameters=False)
+@flow(name="loop", flow_run_name="loop on {params.collect.title}", validate_parameters=False)
 def loop(workspace: Path, params: Params) -> Summary:
     """Collect, validate, preprocess, train, evaluate, register, promote, generate and publish."""
     seconds: dict[str, float] = {}
@@ -250,7 +251,7 @@ def loop(workspace: Path, params: Params) -> Summary:
 
 def _name_run(params: Params, summary: Summary) -> None:
     """Say which data and model, now that they are known."""
-    source = params.collect.source.rstrip("/").rpartition("/")[2]
+    source = params.collect.title.rstrip("/").rpartition("/")[2]
     model = summary.model
     name = f"{source} {summary.snapshot.id[:8]} → {model.name} v{model.version} {model.alias}"
     with get_client(sync_client=True) as client:

@@ -32,16 +32,42 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; on success it takes the place of `path`."""
+    """Yield an empty temporary folder; on success it takes the place of `path`.
+
+    Killed between the two, `recover` finds what stood there before.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+    temporary, aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-")), _aside(path)
     try:
         yield temporary
         temporary.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        if path.exists():
+            path.replace(aside)
         temporary.replace(path)
+        shutil.rmtree(aside, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover(path: Path) -> None:
+    """Put a folder back that a killed process had only begun to replace, and clear away what it left."""
+    if not path.exists() and _aside(path).exists():
+        _aside(path).replace(path)
+    for left in (*path.parent.glob(f".{path.name}-*"), _aside(path)):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
+
+
+def link(source: Path, path: Path) -> None:
+    """The same file by another name, or a copy of it where the file system has none."""
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copyfile(source, path)
 
 
 def write_new(path: Path, data: bytes) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import ParamsError
@@ -27,9 +28,58 @@ def _known_size(size: str | int) -> str | int:
     return size
 
 
+def _one_group(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"should be a regular expression: {error}") from None
+    if pattern and groups != 1:
+        raise ValueError("should be a regular expression with one group, the label")
+    return pattern
+
+
+class Source(Value):
+    """Where items come from, what they are called, and by which right they are used.
+
+    label: of every item; label_pattern: finds it in an item's path; without either the folders tell. include, exclude:
+    of paths, as shells match them. require: what must be noted here, or every item is quarantined.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    uri: str = Field(min_length=1)
+    label: str = ""
+    label_pattern: Annotated[str, AfterValidator(_one_group)] = ""
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    licence: str = ""
+    consent: str = ""
+    require: tuple[Literal["licence", "consent"], ...] = ()
+
+
 class Collect(Value):
-    source: str = Field(min_length=1)
+    """`sources`, where there are any, stand in place of `source`."""
+
+    source: str = ""
+    sources: tuple[Source, ...] = ()
     max_item_bytes: PositiveInt = 64 * 2**20
+
+    @model_validator(mode="after")
+    def _named(self) -> Collect:
+        names = [source.name for source in self.sources]
+        if doubled := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"of the sources, {', '.join(sorted(doubled))} is named more than once")
+        if not self.sources and not self.source:
+            raise ValueError("source should be a URI, or sources a list of them")
+        return self
+
+    @property
+    def title(self) -> str:
+        """The sources in a few words."""
+        return self.source if not self.sources else ", ".join(source.name for source in self.sources)
+
+    @property
+    def all(self) -> tuple[Source, ...]:
+        return self.sources or (Source(name="source", uri=self.source),)
 
 
 class Validate(Value):
@@ -214,6 +264,8 @@ def _describe(error: ValidationError, raw: Any) -> str:
             clauses[key] = f"unknown key {key!r}"
         elif fault["type"] == "missing":
             clauses[key] = f"key {key!r} is missing"
+        elif isinstance(fault["input"], dict):
+            clauses[key] = f"{key}: {message}"
         elif key in clauses:
             clauses[key] += f" or {message}"
         else:

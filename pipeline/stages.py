@@ -29,14 +29,14 @@ SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/cu
 PROGRESS = Path("data/progress.png")
 SCORECARD, PICTURES = Path("data/scorecard.json"), Path("data/pictures")
 CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"), Path("runs/stages")
-PIXELS = Path("runs/pixels")
+PIXELS, LEDGERS = Path("runs/pixels"), Path("runs/ledgers")
 
 
 def collect(params: Params) -> None:
     from pipeline.collect.snapshot import collect as step
 
     with bar("collect", "items") as show:
-        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, lambda done: show(done, None, ""))
+        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, LEDGERS, lambda done: show(done, None, ""))
 
 
 def validate(params: Params) -> None:

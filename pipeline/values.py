@@ -16,6 +16,15 @@ class Part(Value):
     items: int
 
 
+class Origin(Value):
+    """A source that items of a snapshot come from, and by which right they are used."""
+
+    name: str
+    uri: str
+    licence: str = ""
+    consent: str = ""
+
+
 class Snapshot(Value):
     """What was collected. `id` is the hash of the set of (sha256, label, split), whatever their order."""
 
@@ -23,6 +32,7 @@ class Snapshot(Value):
     items: int
     ignored: int
     parts: tuple[Part, ...]
+    sources: tuple[Origin, ...] = ()
 
 
 class Validation(Value):

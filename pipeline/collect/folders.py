@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from pipeline.collect.items import IGNORED, TOO_LARGE, RawItem
-from pipeline.collect.labels import common_root, hidden, label_and_split
+from pipeline.collect.labels import hidden, label_and_split
 from pipeline.settings import Environment
 
 SPOOL_BYTES = 64 * 2**20
@@ -42,23 +42,23 @@ class Place:
     def exists(self) -> bool:
         return os.path.exists(self.path) if self.fs is None else bool(self.fs.exists(self.path))
 
-    def files(self) -> list[str]:
-        """Every file, sorted, as a path relative to the place."""
+    def listing(self) -> dict[str, str]:
+        """Every file, as a path relative to the place, in order, with its stamp."""
         if self.fs is None:
-            return sorted(_walk(Path(self.path)))
+            return dict(sorted(_walk(self.path)))
         base = self.path.rstrip("/") + "/"
-        return sorted(str(path).removeprefix(base) for path in self.fs.find(self.path))
+        found = self.fs.find(self.path, detail=True)
+        return {str(path).removeprefix(base): _stamp(info) for path, info in sorted(found.items())}
 
     def join(self, relative: str) -> str:
         return f"{self.path.rstrip('/')}/{relative}"
 
-    def stamp(self, path: str) -> list[Any]:
-        """Size, and modification time or tag."""
+    def stamp(self) -> str:
+        """Size, and modification time or tag, of the file at this place."""
         if self.fs is None:
-            stat = os.lstat(path)
-            return [stat.st_size, stat.st_mtime_ns]
-        info = self.fs.info(path)
-        return [info.get("size"), str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")]
+            stat = os.stat(self.path)
+            return f"{stat.st_size} {stat.st_mtime_ns}"
+        return _stamp(self.fs.info(self.path))
 
 
 def locate(uri: str, workspace: Path) -> Place:
@@ -75,18 +75,19 @@ def locate(uri: str, workspace: Path) -> Place:
     return Place(fs, str(path))
 
 
-def read_folder(place: Place, files: list[str], max_item_bytes: int) -> Iterator[RawItem]:
-    """Every file of a folder; links are followed only inside it."""
-    root = common_root(path for path in files if not hidden(path))
-    inside = os.path.realpath(place.path) + os.sep if place.fs is None else ""
-    for path in files:
-        problem, data = (IGNORED if hidden(path) else None), b""
-        full = place.join(path)
-        if problem is None and inside and not os.path.realpath(full).startswith(inside):
-            problem = "link out of the source"
-        if problem is None:
-            data, problem = _read(place, full, max_item_bytes)
-        yield RawItem(path, data, *label_and_split(path, root), problem)
+def read_image(place: Place, path: str, root: str, max_item_bytes: int) -> RawItem:
+    """A file of a folder; a link is followed only inside it."""
+    problem, data = (IGNORED if hidden(path) else None), b""
+    full = place.join(path)
+    if problem is None and place.fs is None and os.path.islink(full) and not _is_inside(full, place.path):
+        problem = "link out of the source"
+    if problem is None:
+        data, problem = _read(place, full, max_item_bytes)
+    return RawItem(path, data, *label_and_split(path, root), problem)
+
+
+def _is_inside(full: str, folder: str) -> bool:
+    return os.path.realpath(full).startswith(os.path.realpath(folder) + os.sep)
 
 
 def _read(place: Place, full: str, cap: int) -> tuple[bytes, str | None]:
@@ -100,12 +101,28 @@ def _read(place: Place, full: str, cap: int) -> tuple[bytes, str | None]:
     return (b"", f"{TOO_LARGE}: max_item_bytes is {cap}") if len(data) > cap else (data, None)
 
 
-def _walk(root: Path) -> Iterator[str]:
-    for folder, subfolders, names in os.walk(root):
-        relative = os.path.relpath(folder, root)
-        links = [name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        for name in names + links:
-            yield name if relative == "." else f"{relative}/{name}"
+def _walk(root: str, relative: str = "") -> Iterator[tuple[str, str]]:
+    """(path, stamp) of every file, and of a link to a folder, which is not followed."""
+    with os.scandir(f"{root}/{relative}" if relative else root) as entries:
+        for entry in entries:
+            path = f"{relative}/{entry.name}" if relative else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(root, path)
+            else:
+                yield path, _stamp_of(entry)
+
+
+def _stamp_of(entry: os.DirEntry[str]) -> str:
+    try:
+        stat = entry.stat()
+    except OSError:  # a link to nothing
+        stat = entry.stat(follow_symlinks=False)
+    return f"{stat.st_size} {stat.st_mtime_ns}"
+
+
+def _stamp(info: dict[str, Any]) -> str:
+    tag = info.get("ETag") or info.get("LastModified") or info.get("mtime") or ""
+    return f"{info.get('size')} {tag}"
 
 
 def _spooled(stream: IO[bytes]) -> IO[bytes]:

@@ -1,244 +1,164 @@
-"""Collect: every item of a source, inspected, into immutable Parquet parts."""
+"""Collect: what is new at the sources, inspected, into a snapshot of immutable parts."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pipeline import pixels
-from pipeline.collect.items import IGNORED, RawItem
-from pipeline.collect.labels import settled
-from pipeline.collect.sources import open_source
+from pipeline.collect.before import Memory, read_before
+from pipeline.collect.chunks import Piece, pieces, wanted
+from pipeline.collect.ledger import Unit, name_of, write_ledger
+from pipeline.collect.parts import Chunk, Rows, content_id, inspected, text
+from pipeline.collect.sources import Listing, listing
+from pipeline.collect.staging import Staging
+from pipeline.collect.writer import PART_BYTES, Writer
 from pipeline.errors import SourceError
-from pipeline.files import replacing_folder, write_json
+from pipeline.files import link, recover, replacing_folder, sha256_json, write_json
 from pipeline.parallel import each
-from pipeline.settings import Collect
-from pipeline.values import Part, Snapshot
+from pipeline.settings import Collect, Source
+from pipeline.values import Origin, Part, Snapshot
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
-    Rows = tuple[pa.Table, NDArray[np.uint8] | None]  # and their pixels, uint8 [N, H, W, C]
-
-CHUNK_ITEMS = 500
-CHUNK_BYTES = 8 * 2**20
 INLINE_ITEMS = 2000
-PART_ITEMS = 50_000
-PART_BYTES = 64 * 2**20  # with the pixels that are kept
-GROUP_ROWS = 2000
 IMPORTS = ("pyarrow", "pipeline.media.image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin")
 
 
 def collect(
-    settings: Collect, workspace: Path, out: Path, kept: Path, progress: Callable[[int], None] | None = None
+    settings: Collect,
+    workspace: Path,
+    out: Path,
+    kept: Path,
+    ledgers: Path,
+    progress: Callable[[int], None] = lambda done: None,
+    only: Sequence[str] = (),
 ) -> Snapshot:
-    """Write `parts/*.parquet` and `snapshot.json` to `out`, whole or not at all; pixels of small images to `kept`.
+    """Bring `parts/*.parquet` and `snapshot.json` in `out` up to what the sources have, whole or not at all.
 
-    Raises SourceError where the source can't be read or holds no image.
+    kept: pixels of small images; ledgers: what the snapshot was read from, and what was read before a kill.
+    only: names of the sources to look at; the others keep their items. Raises SourceError where a source can't be read
+    or none holds an image.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    tally = _Tally()
+    recover(out)
+    before = read_before(out, kept, ledgers)
+    chosen = {source.name: source for source in settings.all if not only or source.name in only}
+    listings = {name: _filtered(source, listing(source.uri, workspace)) for name, source in chosen.items()}
+    keys = {name: _key(source, settings.max_item_bytes, listings[name].root) for name, source in chosen.items()}
+    plan = before.plan(keys, listings, bool(only))
+    staging = Staging(ledgers / "staged", sha256_json([before.name, sorted(keys.items()), sorted(plan.wanted)])[:16])
+    staging.begin()
+    memory = Memory(before, plan.gone)
+    writer = Writer(staging, kept, staging.entries(_current(listings)))
+    read = {(unit.source, unit.unit) for _, units in writer.entries for unit in units}
+    stream = chain.from_iterable(
+        pieces(
+            source,
+            workspace,
+            settings.max_item_bytes,
+            listings[name],
+            (unit for unit in plan.wanted[name] if (name, text(unit)) not in read),
+            memory if memory else None,
+        )
+        for name, source in chosen.items()
+    )
+    done = 0
+    for piece, rows in _inspected(stream):
+        writer.take(piece, rows)
+        done += len(rows.table)
+        progress(done)
+    writer.commit()
+    entries = writer.entries
+    units = [*plan.held, *(unit for _, made in entries for unit in made)]
     with replacing_folder(out) as folder:
         (folder / "parts").mkdir()
-        items = tally.seen(open_source(settings.source, workspace, settings.max_item_bytes))
-        parts: list[Part] = []
-        for chunks in _grouped(tally.rows(_inspected(_chunks(items)), progress)):
-            part = _write_part(folder / "parts", [table for table, _ in chunks])
-            _keep_pixels(kept, part, [block for _, block in chunks])
-            parts.append(part)
-        if not tally.images:
-            raise SourceError("no images in the source", where=settings.source, remedy="see what formats are read")
-        if (labels := settled(tally.guesses)) != tally.guesses:
-            parts = _relabelled(folder / "parts", kept, parts, labels)
-            tally.lines = _lines_of(folder / "parts", parts)
-        lines = pa.chunked_array(tally.lines, pa.string())
-        snapshot = Snapshot(
-            id=_digest(lines.take(pc.sort_indices(lines))),
-            items=tally.items,
-            ignored=tally.ignored,
-            parts=tuple(sorted(set(parts), key=lambda part: part.name)),
-        )
+        parts = set(before.remaining(plan.gone, folder / "parts"))
+        for part in {part for made, _ in entries for part in made}:
+            link(staging.parts / part.name, folder / "parts" / part.name)
+            parts.add(part)
+        snapshot = _snapshot(folder / "parts", parts, settings, sum(unit.ignored for unit in units))
         write_json(folder / "snapshot.json", snapshot.model_dump(mode="json"))
+        others = {name: key for name, key in before.ledger.keys.items() if only}
+        write_ledger(ledgers / f"{name_of(snapshot)}.parquet", others | keys, units)
     pixels.prune(kept, (part.name for part in snapshot.parts))
+    _tidy(ledgers, name_of(snapshot))
     return snapshot
 
 
-class _Tally:
-    """What is counted while items stream by."""
-
-    def __init__(self) -> None:
-        self.lines: list[pa.Array] = []
-        self.guesses: dict[str, str | None] = {}  # a folder's label
-        self.items = self.images = self.ignored = 0
-
-    def seen(self, items: Iterable[RawItem]) -> Iterator[RawItem]:
-        for item in items:
-            if item.problem == IGNORED:
-                self.ignored += 1
-            else:
-                if item.guessed:
-                    self.guesses[item.path.rpartition("/")[0]] = item.label
-                yield item
-
-    def rows(self, chunks: Iterable[Rows], progress: Callable[[int], None] | None) -> Iterator[Rows]:
-        for table, block in chunks:
-            self.lines.append(_lines(table))
-            self.items += len(table)
-            self.images += table["problem"].null_count
-            if progress:
-                progress(self.items)
-            yield table, block
+def _filtered(source: Source, found: Listing) -> Listing:
+    """Without the files that the source's filter leaves out; what is inside a container is filtered when it is read."""
+    if not source.include and not source.exclude:
+        return found
+    stamps = {unit: stamp for unit, stamp in found.stamps.items() if unit in found.containers or wanted(source, unit)}
+    if not stamps:
+        raise SourceError(f"the filter of source {source.name} leaves nothing", where=source.uri, remedy="mend it")
+    return replace(found, stamps=stamps)
 
 
-def _chunks(items: Iterable[RawItem]) -> Iterator[list[RawItem]]:
-    chunk: list[RawItem] = []
-    size = 0
-    for item in items:
-        chunk.append(item)
-        size += len(item.data)
-        if len(chunk) >= CHUNK_ITEMS or size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+def _key(source: Source, max_item_bytes: int, root: str) -> str:
+    """The hash of all but its files that decides what a source's items are."""
+    return sha256_json([source.model_dump(exclude={"licence", "consent"}), _missing(source), max_item_bytes, root])[:16]
 
 
-def _inspected(chunks: Iterator[list[RawItem]]) -> Iterator[Rows]:
-    """In order. Small sources inline, larger ones in processes with a bounded queue."""
-    first: list[list[RawItem]] = []
-    while sum(map(len, first)) < INLINE_ITEMS and sum(len(i.data) for c in first for i in c) < PART_BYTES:
-        if (chunk := next(chunks, None)) is None:
-            yield from map(_table, first)
+def _missing(source: Source) -> list[str]:
+    return [right for right in source.require if not getattr(source, right)]
+
+
+def _current(listings: Mapping[str, Listing]) -> Callable[[Unit], bool]:
+    """Whether a unit is as it was when it was read."""
+
+    def current(unit: Unit) -> bool:
+        found = listings.get(unit.source)
+        return found is not None and found.stamps.get(unit.unit) == unit.stamp
+
+    return current
+
+
+def _inspected(stream: Iterator[Piece]) -> Iterator[tuple[Piece, Rows]]:
+    """In order. Few items inline, more of them in processes with a bounded queue."""
+    first: list[Piece] = []
+    while _items(first) < INLINE_ITEMS and sum(len(i.data) for p in first for i in p.chunk.items) < PART_BYTES:
+        if (piece := next(stream, None)) is None:
+            yield from ((piece, inspected(piece.chunk)) for piece in first)
             return
-        first.append(chunk)
-    yield from each(_table, chain(first, chunks), IMPORTS)
+        first.append(piece)
+    waiting: deque[Piece] = deque()
+
+    def chunks() -> Iterator[Chunk]:
+        for piece in chain(first, stream):
+            waiting.append(replace(piece, chunk=replace(piece.chunk, items=[], known={})))
+            yield piece.chunk
+
+    for rows in each(inspected, chunks(), IMPORTS):
+        yield waiting.popleft(), rows
 
 
-def _table(chunk: list[RawItem]) -> Rows:
-    """Each item inspected, as rows; and their pixels, where they are to be kept."""
-    import pyarrow as pa
+def _items(found: Iterable[Piece]) -> int:
+    return sum(len(piece.chunk.items) for piece in found)
 
-    from pipeline.media.image import inspect_all
 
-    schema, contents = _schema(), [item.data for item in chunk]
-    inspections, block = inspect_all(contents)
-    *columns, problems = zip(*inspections, strict=True)
-    names = [_text(item.path) for item in chunk]
-    images = pa.StructArray.from_arrays(
-        [pa.array(contents, pa.binary()), pa.array(names, pa.string())], ["bytes", "path"]
+def _snapshot(folder: Path, parts: set[Part], settings: Collect, ignored: int) -> Snapshot:
+    """Raises SourceError where none of the parts holds an image."""
+    ordered = tuple(sorted(parts, key=lambda part: part.name))
+    identity, images = content_id([folder / part.name for part in ordered])
+    if not images:
+        where = ", ".join(source.uri for source in settings.all)
+        raise SourceError("no images in the source", where=where, remedy="see what formats are read")
+    origins = (Origin(**source.model_dump(include={"name", "uri", "licence", "consent"})) for source in settings.all)
+    return Snapshot(
+        id=identity,
+        items=sum(part.items for part in ordered),
+        ignored=ignored,
+        parts=ordered,
+        sources=tuple(origins),
     )
-    labels = [None if item.label is None else _text(item.label) for item in chunk]
-    sha256 = [hashlib.sha256(data).hexdigest() for data in contents]
-    why = [item.problem or problem for item, problem in zip(chunk, problems, strict=True)]
-    values = [labels, [item.split for item in chunk], sha256, list(map(len, contents)), *columns, why]
-    arrays = [pa.array(v, field.type) for v, field in zip(values, list(schema)[1:], strict=True)]
-    return pa.Table.from_arrays([images, *arrays], schema=schema), block
 
 
-def _text(name: str) -> str:
-    """Names that are not UTF-8 keep their bytes visible, as does a NUL, which separates columns in a part's hash."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-
-
-def _schema() -> pa.Schema:
-    import pyarrow as pa
-
-    text, real, whole = pa.string(), pa.float32(), pa.int32()
-    image = pa.struct([("bytes", pa.binary()), ("path", text)])
-    fields = [("image", image), ("label", text), ("split", text), ("sha256", text), ("size_bytes", pa.int64())]
-    fields += [("format", text), ("mode", text), ("width", whole), ("height", whole), ("brightness", real)]
-    return pa.schema([*fields, ("contrast", real), ("dhash", text), ("problem", text)])
-
-
-def _grouped(chunks: Iterable[Rows]) -> Iterator[list[Rows]]:
-    group: list[Rows] = []
-    items = size = 0
-    for table, block in chunks:
-        group.append((table, block))
-        items += len(table)
-        size += table.nbytes + (0 if block is None else block.nbytes)
-        if items >= PART_ITEMS or size >= PART_BYTES:
-            yield group
-            group, items, size = [], 0, 0
-    if group:
-        yield group
-
-
-def _keep_pixels(folder: Path, part: Part, blocks: list[NDArray[np.uint8] | None]) -> None:
-    """Where every row's pixels are known and alike."""
-    import numpy as np
-
-    known = [block for block in blocks if block is not None]
-    if len(known) == len(blocks) and len({block.shape[1:] for block in known}) == 1:
-        pixels.keep(folder, part.name, np.concatenate(known))
-
-
-def _write_part(folder: Path, tables: list[pa.Table]) -> Part:
-    """Name it by the hash of its rows: the same rows, the same name."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.concat_tables(tables)
-    paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
-    rows = _joined([*(table[name] for name in ("sha256", "split", "problem", "label")), paths], "\0", "\0\0")
-    part = Part(name=f"{_digest(rows)}.parquet", items=len(table))
-    pq.write_table(
-        table,
-        folder / part.name,
-        row_group_size=GROUP_ROWS,
-        use_dictionary=["label", "split", "format", "mode", "problem"],
-        compression={"image.bytes": "NONE"} | dict.fromkeys(["image.path", *table.schema.names[1:]], "ZSTD"),
-    )
-    return part
-
-
-def _lines(table: pa.Table) -> pa.Array:
-    """What the snapshot's id is the hash of."""
-    return _joined([table[name] for name in ("sha256", "label", "split")], "\t", "").combine_chunks()
-
-
-def _lines_of(folder: Path, parts: list[Part]) -> list[pa.Array]:
-    import pyarrow.parquet as pq
-
-    columns = ["sha256", "label", "split"]
-    return [_lines(pq.read_table(folder / part.name, columns=columns)) for part in parts]
-
-
-def _joined(columns: Sequence[pa.ChunkedArray], separator: str, null: str) -> pa.ChunkedArray:
-    """One text a row."""
-    import pyarrow.compute as pc
-
-    return pc.binary_join_element_wise(*columns, separator, null_handling="replace", null_replacement=null)
-
-
-def _digest(texts: pa.ChunkedArray) -> str:
-    """16 hex digits of the hash of the texts, a line each."""
-    digest, end = hashlib.sha256(), ""
-    for chunk in texts.chunks:
-        digest.update((end + "\n".join(chunk.to_pylist())).encode())
-        end = "\n" if len(chunk) else end
-    return digest.hexdigest()[:16]
-
-
-def _relabelled(folder: Path, kept: Path, parts: list[Part], labels: dict[str, str | None]) -> list[Part]:
-    """The parts anew, one at a time, each item with its folder's label."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    by_folder = {_text(name): label and _text(label) for name, label in labels.items()}
-    made: dict[Part, Part] = {}
-    for part in set(parts):
-        table = pq.read_table(folder / part.name)
-        paths = table["image"].combine_chunks().field("path").to_pylist()
-        found = pa.array([by_folder.get(path.rpartition("/")[0]) for path in paths], pa.string())
-        (folder / part.name).unlink()
-        made[part] = _write_part(folder, [table.set_column(1, "label", found)])
-        pixels.rename(kept, part.name, made[part].name)
-    return [made[part] for part in parts]
+def _tidy(ledgers: Path, name: str) -> None:
+    """The snapshot stands: what led to it is of no more use."""
+    shutil.rmtree(ledgers / "staged", ignore_errors=True)
+    for path in ledgers.glob("*.parquet"):
+        if path.stem != name:
+            path.unlink()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tarfile import TarError
 
 from pipeline.collect.archives import TAR_SUFFIXES, read_tar, read_zip
-from pipeline.collect.folders import Place, locate, read_folder
+from pipeline.collect.folders import Place, locate, read_image
 from pipeline.collect.idx import is_images, labels_names, read_pair
 from pipeline.collect.items import RawItem
-from pipeline.collect.labels import hidden
+from pipeline.collect.labels import common_root, hidden, split_of
 from pipeline.collect.tables import read_table
 from pipeline.errors import SourceError
 from pipeline.files import sha256_json
@@ -23,6 +24,19 @@ from pipeline.files import sha256_json
 KINDS = "a folder, .tar[.gz|.xz|.zst], .zip, an IDX pair, .parquet, or sample://digits"
 MAX_ITEM_BYTES = 64 * 2**20
 SAMPLE = "sample://digits"
+ARCHIVES = (*TAR_SUFFIXES, ".zip")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source is made of. stamps: of each unit, a file that is read whole; root: folders that wrap all images.
+
+    containers: the units that hold many items each.
+    """
+
+    stamps: dict[str, str]
+    containers: frozenset[str] = frozenset()
+    root: str = ""
 
 
 def open_source(uri: str, workspace: Path, max_item_bytes: int = MAX_ITEM_BYTES) -> Iterator[RawItem]:
@@ -30,30 +44,97 @@ def open_source(uri: str, workspace: Path, max_item_bytes: int = MAX_ITEM_BYTES)
 
     Raises SourceError where the source is not there, empty, of no known kind, damaged or out of reach.
     """
-    with _faults(uri):
-        found = False
-        for item in _items(uri, workspace, max_item_bytes):
+    found, contents = False, listing(uri, workspace)
+    for _, items in read_units(uri, workspace, max_item_bytes, contents, contents.stamps):
+        for item in items:
             found = True
             yield item
     if not found:
-        raise SourceError("the source is empty", where=uri, remedy="put images in it")
+        raise _empty(uri)
+
+
+def listing(uri: str, workspace: Path) -> Listing:
+    """The units of a source, without reading them. Raises SourceError as open_source does."""
+    if uri.startswith("sample://"):
+        return Listing({uri: "1"}, frozenset({uri}))
+    with _faults(uri):
+        place = _existing(uri, workspace)
+        if not _is_folder(place):
+            name = PurePosixPath(place.path).name
+            return Listing({name: _stamp_of_file(place, name)}, frozenset({name}))
+        found = _listing_of_folder(place)
+    if not found.stamps:
+        raise _empty(uri)
+    return found
+
+
+def read_units(
+    uri: str, workspace: Path, max_item_bytes: int, contents: Listing, units: Iterable[str]
+) -> Iterator[tuple[str, Iterator[RawItem]]]:
+    """Each of these units with its items, which are to be taken before the next unit is asked for."""
+    with _faults(uri):
+        place = None if uri.startswith("sample://") else _existing(uri, workspace)
+        alone = place is not None and not _is_folder(place)
+    for unit in units:
+        yield unit, _read_unit(uri, place, unit, alone, contents, max_item_bytes)
 
 
 def fingerprint(uri: str, workspace: Path) -> str:
     """16 hex digits over path, size and time of every file: an unchanged source is known without reading it."""
-    if uri.startswith("sample://"):
-        return sha256_json(uri)[:16]
+    return sha256_json(listing(uri, workspace).stamps)[:16]
+
+
+def _empty(uri: str) -> SourceError:
+    return SourceError("the source is empty", where=uri, remedy="put images in it")
+
+
+def _listing_of_folder(place: Place) -> Listing:
+    """Of a folder with IDX images, or with Parquet, these alone are its units."""
+    files = place.listing()
+    seen = [path for path in files if not hidden(path)]
+    if pairs := [path for path in seen if is_images(path)]:
+        stamps = {path: " ".join([files[path], *_stamps_of_labels(path, files)]) for path in pairs}
+        return Listing(stamps, frozenset(pairs))
+    if tables := [path for path in seen if path.lower().endswith(".parquet")]:
+        return Listing({path: files[path] for path in tables}, frozenset(tables))
+    archives = frozenset(path for path in seen if path.lower().endswith(ARCHIVES))
+    folders = {path.rpartition("/")[0] for path in seen if path not in archives}
+    return Listing(files, archives, common_root(f"{folder}/" for folder in folders))
+
+
+def _stamps_of_labels(images: str, files: dict[str, str]) -> list[str]:
+    folder, slash, name = images.rpartition("/")
+    return [files[path] for other in labels_names(name) if (path := f"{folder}{slash}{other}") in files]
+
+
+def _stamp_of_file(place: Place, name: str) -> str:
+    if not is_images(name):
+        return place.stamp()
+    folder = place.path.rpartition("/")[0]
+    others = [Place(place.fs, f"{folder}/{other}") for other in labels_names(name)]
+    return " ".join([place.stamp(), *(other.stamp() for other in others if other.exists())])
+
+
+def _read_unit(uri: str, place: Place | None, unit: str, alone: bool, contents: Listing, cap: int) -> Iterator[RawItem]:
+    """alone: the source is that file."""
     with _faults(uri):
-        place = _existing(uri, workspace)
-        paths = [place.join(p) for p in place.files()] if _is_folder(place) else [place.path]
-        return sha256_json([[path, *place.stamp(path)] for path in paths])[:16]
+        if place is None:
+            yield from _digits(uri)
+        elif alone:
+            yield from _from_file(place, place.path, unit, uri, cap)
+        elif unit in contents.containers:
+            split = _split_of_path(unit)
+            for item in _from_file(place, place.join(unit), unit, uri, cap):
+                yield item if item.split or not split else item._replace(split=split)
+        else:
+            yield read_image(place, unit, contents.root, cap)
 
 
-def _items(uri: str, workspace: Path, cap: int) -> Iterator[RawItem]:
-    if uri.startswith("sample://"):
-        return _digits(uri)
-    place = _existing(uri, workspace)
-    return _from_folder(place, cap) if _is_folder(place) else _from_file(place, uri, cap)
+def _split_of_path(path: str) -> str:
+    """`train/0.tar` and `train-0.tar` are train."""
+    place = PurePosixPath(path)
+    names = (place.name.partition("-")[0].partition(".")[0], *place.parts)
+    return next((found for name in names if (found := split_of(name))), "")
 
 
 def _existing(uri: str, workspace: Path) -> Place:
@@ -68,32 +149,18 @@ def _is_folder(place: Place) -> bool:
 
 
 def _known(path: str) -> bool:
-    return path.lower().endswith((*TAR_SUFFIXES, ".zip", ".parquet")) or is_images(path)
+    return path.lower().endswith((*ARCHIVES, ".parquet")) or is_images(path)
 
 
-def _from_folder(place: Place, cap: int) -> Iterator[RawItem]:
-    files = place.files()
-    seen = [path for path in files if not hidden(path)]
-    if pairs := [path for path in seen if is_images(path)]:
-        for path in pairs:
-            yield from _pair(place, place.join(path), cap)
-    elif tables := [path for path in seen if path.lower().endswith(".parquet")]:
-        for path in tables:
-            with place.open(place.join(path)) as file:
-                yield from read_table(path, file, cap)
-    else:
-        yield from read_folder(place, files, cap)
-
-
-def _from_file(place: Place, uri: str, cap: int) -> Iterator[RawItem]:
-    path, name = place.path, PurePosixPath(place.path).name
-    if name.lower().endswith(TAR_SUFFIXES):
+def _from_file(place: Place, path: str, name: str, uri: str, cap: int) -> Iterator[RawItem]:
+    kind = name.lower()
+    if kind.endswith(TAR_SUFFIXES):
         with place.open(path, seekable=False) as file:
             yield from read_tar(file, cap)
-    elif name.lower().endswith(".zip"):
+    elif kind.endswith(".zip"):
         with place.open(path) as file:
             yield from read_zip(file, cap)
-    elif name.lower().endswith(".parquet"):
+    elif kind.endswith(".parquet"):
         with place.open(path) as file:
             yield from read_table(name, file, cap)
     elif is_images(name):

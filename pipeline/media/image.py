@@ -62,11 +62,11 @@ def inspect_all(contents: Sequence[bytes]) -> tuple[list[Inspection], NDArray[np
             stack = np.stack([cast(NDArray[np.uint8], looked[row][1]) for row in some])
             for row, brightness, contrast, dhash in zip(some, *_measure(stack), strict=True):
                 found[row] = found[row]._replace(brightness=brightness, contrast=contrast, dhash=dhash)
-    return found, _stacked([(inspection.problem is None, pixels) for inspection, _, pixels in looked])
+    return found, stacked([(inspection.problem is None, pixels) for inspection, _, pixels in looked])
 
 
-def _stacked(found: Sequence[tuple[bool, NDArray[np.uint8] | None]]) -> NDArray[np.uint8] | None:
-    """(is an image, its pixels or None) of each, as one array."""
+def stacked(found: Sequence[tuple[bool, NDArray[np.uint8] | None]]) -> NDArray[np.uint8] | None:
+    """(is an image, its pixels or None) of each as one array, uint8 [N, H, W, C]; None where they are not alike."""
     shapes = {None if pixels is None else pixels.shape for good, pixels in found if good}
     if len(shapes) != 1 or (shape := shapes.pop()) is None:
         return None

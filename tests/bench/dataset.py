@@ -34,7 +34,7 @@ def shards_of(params: Params, subset: int = 0) -> ShardsReader:
     key = sha256_json([settings.source, str(fingerprint(settings.source, ROOT)), params.preprocess.model_dump()])[:16]
     folder = BUILD / "data" / key
     if not (folder / "shards").exists():
-        snapshot = collect(settings, ROOT, folder / "snapshot", folder / "pixels")
+        snapshot = collect(settings, ROOT, folder / "snapshot", folder / "pixels", folder / "ledgers")
         accepted = folder / "accepted.parquet"
         validate(
             params.validation, folder / "snapshot", accepted, folder / "quarantine", folder / "docs", folder / "v.json"

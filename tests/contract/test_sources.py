@@ -92,7 +92,9 @@ def http(sources: Path) -> Iterator[str]:
 
 def collected(uri: str, workspace: Path) -> tuple[str, set[tuple[str | None, str]]]:
     """The snapshot's id, and every label and split of it. Asserts that nothing was lost on the way."""
-    snapshot = collect(Collect(source=uri), workspace, workspace / "snapshot", workspace / "pixels")
+    snapshot = collect(
+        Collect(source=uri), workspace, workspace / "snapshot", workspace / "pixels", workspace / "ledgers"
+    )
     table = read_manifest(workspace / "snapshot")
     assert table["problem"].null_count == snapshot.items > 0
     return snapshot.id, set(zip(table["label"].to_pylist(), table["split"].to_pylist(), strict=True))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline.collect import snapshot as snapshot_module
+from pipeline.collect import chunks, writer
 from pipeline.collect.labels import label_and_split
 from pipeline.collect.snapshot import collect
 from pipeline.collect.sources import fingerprint, open_source
@@ -59,7 +59,13 @@ def zipped(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def snap(source: Path | str, workspace: Path, **settings: int) -> tuple[Snapshot, dict[str, str | None]]:
-    snapshot = collect(Collect(source=str(source), **settings), workspace, workspace / "snapshot", workspace / "pixels")
+    snapshot = collect(
+        Collect(source=str(source), **settings),
+        workspace,
+        workspace / "snapshot",
+        workspace / "pixels",
+        workspace / "ledgers",
+    )
     table = read_manifest(workspace / "snapshot")
     return snapshot, dict(zip(table["path"].to_pylist(), table["problem"].to_pylist(), strict=True))
 
@@ -91,14 +97,14 @@ TREES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("part_bytes", [1, snapshot_module.PART_BYTES])
+@pytest.mark.parametrize("part_bytes", [1, writer.PART_BYTES])
 @pytest.mark.parametrize("tree", TREES)
 def test_a_folder_its_tar_and_its_zip_are_one_snapshot(
     tmp_path: Path, tree: str, part_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where the tar's first parts were written before its root was known."""
-    monkeypatch.setattr(snapshot_module, "PART_BYTES", part_bytes)
-    monkeypatch.setattr(snapshot_module, "CHUNK_ITEMS", 1)
+    monkeypatch.setattr(writer, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(chunks, "CHUNK_ITEMS", 1)
     paths, labels = TREES[tree]
     files = {path: png(i) for i, path in enumerate(paths)}
     folder(tmp_path / "plain", files)

@@ -44,7 +44,9 @@ def source(folder: Path, mode: str, side: int = 28, **options: Any) -> None:
 
 
 def collected(tmp_path: Path) -> Snapshot:
-    snapshot = collect(Collect(source="source"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels")
+    snapshot = collect(
+        Collect(source="source"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels", tmp_path / "ledgers"
+    )
     rows = read_manifest(tmp_path / "snapshot")
     good = rows.filter(pa.array([problem is None for problem in rows["problem"].to_pylist()]))
     pa.parquet.write_table(good, tmp_path / "accepted.parquet")
@@ -121,7 +123,9 @@ def test_pixels_are_those_of_the_part_after_its_labels_are_settled(tmp_path: Pat
             member = tarfile.TarInfo(name)
             member.size = len(out.getvalue())
             archive.addfile(member, io.BytesIO(out.getvalue()))
-    snapshot = collect(Collect(source="source.tar"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels")
+    snapshot = collect(
+        Collect(source="source.tar"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels", tmp_path / "ledgers"
+    )
     assert read_manifest(tmp_path / "snapshot")["label"].to_pylist() == ["a", "a", "b"]
     (part,) = snapshot.parts
     block = pixels.kept(tmp_path / "pixels", part.name)

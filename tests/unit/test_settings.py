@@ -49,7 +49,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path: Path, pair: str,
     ("old", "new", "words"),
     [
         ("  size:", "  sise:", "unknown key 'preprocess.sise'"),
-        ("  source: sample://digits", "", "key 'collect.source' is missing"),
+        ("  source: sample://digits", "", "collect: source should be a URI, or sources a list of them"),
         ("  z_dim: 64", "  z_dim: -3", "train.z_dim = -3: Input should be greater than 0"),
         ("generate:\n", "generate: [\n", "not YAML"),
     ],

@@ -1,0 +1,136 @@
+"""The units of a source as chunks of items, a few at a time, with what is complete once a chunk is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from pipeline.collect.items import IGNORED, RawItem
+from pipeline.collect.labels import settled
+from pipeline.collect.ledger import Unit
+from pipeline.collect.parts import Chunk, Known, text
+from pipeline.collect.sources import Listing, read_units
+from pipeline.settings import Source
+
+CHUNK_ITEMS = 500
+CHUNK_BYTES = 8 * 2**20
+
+Recall = Callable[[str], Known | None]  # by sha256
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A chunk, and the units that are complete with it.
+
+    A container, which holds many items, is of pieces of its own: `opens` is true of the first, `closes` of the last.
+    labels: of its folders, now that all are known, where they are not what its items have.
+    """
+
+    chunk: Chunk
+    done: tuple[Unit, ...] = ()
+    opens: bool = False
+    closes: bool = False
+    labels: dict[str, str | None] | None = None
+
+
+def pieces(
+    source: Source, workspace: Path, max_item_bytes: int, contents: Listing, units: Iterable[str], recall: Recall | None
+) -> Iterator[Piece]:
+    """recall: what is known of content already; None where nothing is."""
+    plain = _Gathered(source.name, recall)
+    for unit, items in read_units(source.uri, workspace, max_item_bytes, contents, units):
+        if unit in contents.containers:
+            if plain.units:
+                yield plain.piece()
+            yield from _container(source, unit, contents.stamps[unit], items, recall)
+        else:
+            for item in items:
+                plain.add(unit, _ruled(source, item))
+            plain.finish(unit, contents.stamps[unit])
+            if plain.full:
+                yield plain.piece()
+    if plain.units:
+        yield plain.piece()
+
+
+def _container(
+    source: Source, unit: str, stamp: str, items: Iterable[RawItem], recall: Recall | None
+) -> Iterator[Piece]:
+    gathered, opens, guesses = _Gathered(source.name, recall), True, dict[str, str | None]()
+    for item in items:
+        if item.guessed and item.problem != IGNORED:
+            guesses[item.path.rpartition("/")[0]] = item.label
+        if wanted(source, item.path):
+            gathered.add(unit, _ruled(source, item))
+        if gathered.full:
+            yield gathered.piece(opens=opens)
+            opens = False
+    ruled = bool(source.label or source.label_pattern)
+    labels = None if ruled or (found := settled(guesses)) == guesses else found
+    gathered.finish(unit, stamp)
+    yield gathered.piece(opens=opens, closes=True, labels=labels)
+
+
+def wanted(source: Source, path: str) -> bool:
+    """Whether the source's filter lets a path through."""
+    included = not source.include or any(fnmatchcase(path, pattern) for pattern in source.include)
+    return included and not any(fnmatchcase(path, pattern) for pattern in source.exclude)
+
+
+def _ruled(source: Source, item: RawItem) -> RawItem:
+    """With the label that the source's rule gives it; without the rights that the source asks for, with a problem."""
+    if missing := [right for right in source.require if not getattr(source, right)]:
+        item = item._replace(problem=item.problem or f"no {' and no '.join(missing)}: of source {source.name}")
+    if source.label:
+        return item._replace(label=source.label)
+    if source.label_pattern:
+        found = re.search(source.label_pattern, item.path)
+        return item._replace(label=found[1] if found else None)
+    return item
+
+
+class _Gathered:
+    """Items until they are enough for a chunk."""
+
+    def __init__(self, source: str, recall: Recall | None) -> None:
+        self.source, self.recall = source, recall
+        self._begin()
+
+    def _begin(self) -> None:
+        self.items: list[RawItem] = []
+        self.of: list[str] = []
+        self.units: list[Unit] = []
+        self.size = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.items) >= CHUNK_ITEMS or self.size >= CHUNK_BYTES
+
+    def add(self, unit: str, item: RawItem) -> None:
+        if item.problem == IGNORED:
+            self.ignored += 1
+            return
+        self.items.append(item)
+        self.of.append(unit)
+        self.size += len(item.data)
+
+    ignored = 0
+
+    def finish(self, unit: str, stamp: str) -> None:
+        self.units.append(Unit(self.source, text(unit), stamp, self.ignored))
+        self.ignored = 0
+
+    def piece(self, opens: bool = False, closes: bool = False, labels: dict[str, str | None] | None = None) -> Piece:
+        known = dict[int, Known]()
+        if self.recall:
+            for row, item in enumerate(self.items):
+                if item.data and (entry := self.recall(hashlib.sha256(item.data).hexdigest())):
+                    known[row] = entry
+        chunk = Chunk(self.source, self.of, self.items, known)
+        piece = Piece(chunk, tuple(self.units), opens, closes, labels)
+        self._begin()
+        return piece

@@ -1,0 +1,186 @@
+"""The parts of a snapshot: immutable Parquet files of inspected items, each named by the hash of its rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline import pixels
+from pipeline.collect.items import RawItem
+from pipeline.media.image import Inspection
+from pipeline.values import Part
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+GROUP_ROWS = 2000
+TEXTS = ("label", "split", "format", "mode", "problem", "source", "unit")  # few different ones
+
+
+class Known(NamedTuple):
+    """What an earlier collection found of the same bytes: they need not be decoded again. pixels: [H, W, C] or None."""
+
+    inspection: Inspection
+    pixels: NDArray[np.uint8] | None
+
+
+class Rows(NamedTuple):
+    """Inspected items, and their pixels where those are to be kept, uint8 [N, H, W, C]."""
+
+    table: pa.Table
+    pixels: NDArray[np.uint8] | None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Items of one source that are inspected together. units: the file each is in; known: by place among the items."""
+
+    source: str
+    units: list[str]
+    items: list[RawItem]
+    known: dict[int, Known]
+
+
+def inspected(chunk: Chunk) -> Rows:
+    """Each item as a row."""
+    import pyarrow as pa
+
+    if not chunk.items:
+        return Rows(schema().empty_table(), None)
+    contents = [item.data for item in chunk.items]
+    inspections, block = _inspections(contents, chunk.known)
+    *columns, problems = zip(*inspections, strict=True)
+    images = pa.StructArray.from_arrays(
+        [pa.array(contents, pa.binary()), pa.array([text(item.path) for item in chunk.items], pa.string())],
+        ["bytes", "path"],
+    )
+    labels = [None if item.label is None else text(item.label) for item in chunk.items]
+    why = [item.problem or problem for item, problem in zip(chunk.items, problems, strict=True)]
+    sizes, splits = list(map(len, contents)), [item.split for item in chunk.items]
+    places = [[chunk.source] * len(contents), list(map(text, chunk.units))]
+    sha256 = [hashlib.sha256(data).hexdigest() for data in contents]
+    values = [labels, splits, sha256, sizes, *columns, why, *places]
+    arrays = [pa.array(v, field.type) for v, field in zip(values, list(schema())[1:], strict=True)]
+    return Rows(pa.Table.from_arrays([images, *arrays], schema=schema()), block)
+
+
+def _inspections(
+    contents: Sequence[bytes], known: dict[int, Known]
+) -> tuple[list[Inspection], NDArray[np.uint8] | None]:
+    from pipeline.media.image import inspect_all, stacked
+
+    fresh = [row for row in range(len(contents)) if row not in known]
+    found, block = inspect_all([contents[row] for row in fresh])
+    if not known:
+        return found, block
+    inspections, looked = dict(zip(fresh, found, strict=True)), {row: entry.pixels for row, entry in known.items()}
+    inspections |= {row: entry.inspection for row, entry in known.items()}
+    looked |= {row: None if block is None else block[place] for place, row in enumerate(fresh)}
+    ordered = [inspections[row] for row in range(len(contents))]
+    return ordered, stacked([(entry.problem is None, looked[row]) for row, entry in enumerate(ordered)])
+
+
+def schema() -> pa.Schema:
+    import pyarrow as pa
+
+    text, real, whole = pa.string(), pa.float32(), pa.int32()
+    image = pa.struct([("bytes", pa.binary()), ("path", text)])
+    fields = [("image", image), ("label", text), ("split", text), ("sha256", text), ("size_bytes", pa.int64())]
+    fields += [("format", text), ("mode", text), ("width", whole), ("height", whole), ("brightness", real)]
+    fields += [("contrast", real), ("dhash", text), ("problem", text), ("source", text), ("unit", text)]
+    return pa.schema(fields)
+
+
+def write_group(folder: Path, kept: Path, group: list[Rows]) -> Part:
+    """A part in `folder`, and its pixels in `kept` where every row's are known and alike."""
+    import numpy as np
+    import pyarrow as pa
+
+    part = write_part(folder, pa.concat_tables([rows.table for rows in group]))
+    known, filled = (
+        [rows.pixels for rows in group if rows.pixels is not None],
+        [rows for rows in group if len(rows.table)],
+    )
+    if known and len(known) == len(filled) and len({block.shape[1:] for block in known}) == 1:
+        pixels.keep(kept, part.name, np.concatenate(known))
+    return part
+
+
+def write_part(folder: Path, table: pa.Table) -> Part:
+    """Name it by the hash of its rows: the same rows, the same name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
+    names = ("sha256", "split", "problem", "label", "source", "unit")
+    rows = joined([*(table[name] for name in names), paths], "\0", "\0\0")
+    part = Part(name=f"{digest(rows)}.parquet", items=len(table))
+    pq.write_table(
+        table,
+        folder / part.name,
+        row_group_size=GROUP_ROWS,
+        use_dictionary=list(TEXTS),
+        compression={"image.bytes": "NONE"} | dict.fromkeys(["image.path", *table.schema.names[1:]], "ZSTD"),
+    )
+    return part
+
+
+def changed_part(
+    folder: Path, kept: Path, source: Path, change: Callable[[pa.Table], tuple[pa.Table, NDArray[np.int64]]]
+) -> Part | None:
+    """A part anew in `folder`, with its pixels; None where no row is left.
+
+    change: of the table, and the rows of the old one that stand in the new one.
+    """
+    import pyarrow.parquet as pq
+
+    table, rows = change(pq.read_table(source))
+    if not len(table):
+        return None
+    part = write_part(folder, table)
+    if part.name != source.name and (block := pixels.kept(kept, source.name)) is not None:
+        pixels.keep(kept, part.name, block[rows])
+    return part
+
+
+def content_id(paths: Sequence[Path]) -> tuple[str, int]:
+    """The hash of the set of (sha256, label, split) of all rows, and how many of them are images."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    lines, images = [], 0
+    for path in paths:
+        table = pq.read_table(path, columns=["sha256", "label", "split", "problem"])
+        lines += joined([table[name] for name in ("sha256", "label", "split")], "\t", "").chunks
+        images += table["problem"].null_count
+    found = pa.chunked_array(lines, pa.string())
+    return digest(found.take(pc.sort_indices(found))), images
+
+
+def joined(columns: Sequence[pa.ChunkedArray], separator: str, null: str) -> pa.ChunkedArray:
+    """One text a row."""
+    import pyarrow.compute as pc
+
+    return pc.binary_join_element_wise(*columns, separator, null_handling="replace", null_replacement=null)
+
+
+def digest(texts: pa.ChunkedArray) -> str:
+    """16 hex digits of the hash of the texts, a line each."""
+    found, end = hashlib.sha256(), ""
+    for chunk in texts.chunks:
+        found.update((end + "\n".join(chunk.to_pylist())).encode())
+        end = "\n" if len(chunk) else end
+    return found.hexdigest()[:16]
+
+
+def text(name: str) -> str:
+    """Names that are not UTF-8 keep their bytes visible, as does a NUL, which separates columns in a part's hash."""
+    if name.isascii() and "\0" not in name:
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
