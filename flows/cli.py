@@ -9,17 +9,19 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.errors import GenloopError, ParamsError, SourceError
+from flows.cli_tools import Json, is_locked, only_run, prepare, read_params, show, stdout_for_json
+from flows.data_cli import data
+from pipeline.errors import GenloopError
 
 if TYPE_CHECKING:
     from flows.services import Services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+app.add_typer(data, name="data")
 Settings = Annotated[list[str] | None, typer.Option("-S", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")]
 
 
@@ -40,14 +42,14 @@ def run(
     start = time.perf_counter()
     if source is not None and "://" not in source:
         source = os.path.abspath(source)
-    with _stdout_for_json(as_json) as write:
-        root = _prepare()
-        params = _params(root, source, setting)
+    with stdout_for_json(as_json) as write:
+        root = prepare()
+        params = read_params(root, source, setting)
         from flows import wiring
         from flows.history import recorded
         from flows.status import LAST
 
-        with _only_run(root), recorded(root, params.collect.title) as done:
+        with only_run(root), recorded(root, params.collect.title) as done:
             with wiring.environment_for_run(root, ("s3", "prefect")) as services:
                 _announce("starting local services")
                 from flows.loop import loop
@@ -69,7 +71,7 @@ def run(
         else:
             from flows.summary import render
 
-            _show(render(summary))
+            show(render(summary))
 
 
 @app.command()
@@ -79,9 +81,9 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Deliver a batch by the champion. The same batch asked for twice is the same batch."""
-    with _stdout_for_json(as_json) as write:
-        root = _prepare()
-        params = _params(root, None, None)
+    with stdout_for_json(as_json) as write:
+        root = prepare()
+        params = read_params(root, None, None)
         wanted = {"count": count, "seed": seed}
         changed = params.generate.model_copy(update={k: v for k, v in wanted.items() if v is not None})
         from flows import wiring
@@ -104,17 +106,17 @@ def generate(
 @app.command()
 def status(as_json: Json = False) -> None:
     """Dataset version, champion, last batch and last runs."""
-    with _stdout_for_json(as_json) as write:
+    with stdout_for_json(as_json) as write:
         from flows.status import read_status, render
         from flows.wiring import be_quiet
         from pipeline.settings import workspace
 
         be_quiet()
-        found = read_status(workspace(), at_work=_is_locked(workspace()))
+        found = read_status(workspace(), at_work=is_locked(workspace()))
         if as_json:
             write(found.model_dump_json(indent=1))
         elif found.runs or found.snapshot:
-            _show(render(found))
+            show(render(found))
         else:
             print(f"No run yet in {workspace()}: `genloop run` makes the first.")
 
@@ -143,10 +145,10 @@ def doctor(as_json: Json = False) -> None:
 @app.command()
 def up(as_json: Json = False) -> None:
     """Start the local services with their pages and print their addresses."""
-    with _stdout_for_json(as_json) as write:
+    with stdout_for_json(as_json) as write:
         from flows import services, wiring
 
-        root = _prepare()
+        root = prepare()
         started = services.up(root, ("s3", "prefect", "mlflow"))
         wiring.point_versions(root, next(service for service in started if service.name == "s3"))
         told = [{"name": service.name, "url": service.url} for service in started]
@@ -156,7 +158,7 @@ def up(as_json: Json = False) -> None:
 @app.command()
 def down(as_json: Json = False) -> None:
     """Stop the local services."""
-    with _stdout_for_json(as_json) as write:
+    with stdout_for_json(as_json) as write:
         from flows.services import down as stop
         from pipeline.settings import workspace
 
@@ -186,101 +188,12 @@ def make_workspace(folder: Path) -> None:
     initialise(folder)
 
 
-def _prepare() -> Path:
-    from pipeline.adapters.versions import initialise
-    from pipeline.settings import workspace
-
-    root = workspace()
-    if not (root / "dvc.yaml").exists():
-        raise ParamsError("not a workspace", where=str(root), remedy="`genloop init FOLDER` makes one")
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    initialise(root)
-    os.environ["GENLOOP_WORKSPACE"] = str(root)
-    os.chdir(root)  # DVC reads paths from where it stands
-    return root
-
-
 def _import_meanwhile(services: Services) -> None:
     """What a run imports later, for as long as services only start: there is a core to spare."""
     for library in ("mlflow", "torch"):
         if services.answer():
             return
         import_module(library)
-
-
-def _params(root: Path, source: str | None, settings: list[str] | None) -> Any:
-    from pipeline.settings import override_params
-
-    pairs = list(settings or [])
-    if source is not None:
-        pairs.insert(0, f"collect.source={json.dumps(_relative(source, root))}")
-    return override_params(root / "params.yaml", pairs)
-
-
-def _relative(source: str, root: Path) -> str:
-    if "://" in source:
-        return source
-    if not Path(source).exists():
-        raise SourceError("there is nothing there", where=source, remedy="check the path")
-    return os.path.relpath(source, root)
-
-
-class _only_run:
-    """One run a workspace at a time; a second one is refused."""
-
-    def __init__(self, root: Path) -> None:
-        (root / "var").mkdir(exist_ok=True)
-        self.file = (root / "var/run.lock").open("w")
-
-    def __enter__(self) -> None:
-        import fcntl
-
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GenloopError("another run is at work here", remedy="wait for it, or use another workspace") from None
-
-    def __exit__(self, *error: object) -> None:
-        self.file.close()
-
-
-def _is_locked(root: Path) -> bool:
-    """Whether a run is at work here."""
-    if not (root / "var/run.lock").exists():
-        return False
-    try:
-        with _only_run(root):
-            return False
-    except GenloopError:
-        return True
-
-
-class _stdout_for_json:
-    """While inside, everything printed goes to stderr, also by child processes; `write` reaches the real stdout."""
-
-    def __init__(self, active: bool) -> None:
-        self.active = active
-
-    def __enter__(self) -> Any:
-        if not self.active:
-            return print
-        sys.stdout.flush()
-        self.kept = os.dup(1)
-        os.dup2(2, 1)
-        return lambda text: os.write(self.kept, (text + "\n").encode())
-
-    def __exit__(self, *error: object) -> None:
-        if self.active:
-            sys.stdout.flush()
-            os.dup2(self.kept, 1)
-            os.close(self.kept)
-
-
-def _show(renderable: Any) -> None:
-    from rich.console import Console
-
-    Console().print(renderable)
 
 
 def _announce(text: str) -> None:

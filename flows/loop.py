@@ -14,18 +14,19 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows import wiring
+from flows.dataset import record
+from flows.staleness import bring_up_to_date, collect_if_changed
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
 from flows.timing import forget_work, own, timed, work_receipt
 from pipeline import stages
 from pipeline.adapters.versions import Versions
-from pipeline.errors import ERRORS, GenloopError, ServiceError
+from pipeline.errors import ServiceError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
 from pipeline.progress import bar, busy
 from pipeline.promote import decide
 from pipeline.settings import Environment, Params
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
 
-COLLECTED = Path("runs/collected.json")
 PUSHED = Path("runs/pushed.json")
 REPORTS, RESCORED = Path("runs/reports"), Path("runs/rescored")
 
@@ -43,32 +44,12 @@ def _passing(task_: Any, run: Any, state: Any) -> bool:
 
 @task(task_run_name="collect {params.collect.title}")
 def collect(workspace: Path, params: Params) -> bool:
-    """Collect where the source or the settings changed; whether anything was done."""
-    from pipeline.collect.sources import fingerprint
-
-    found = [fingerprint(source.uri, workspace) for source in params.collect.all]
-    key = sha256_json({"collect": params.collect.model_dump(), "found": found})
-    receipt = workspace / COLLECTED
-    done = receipt.exists() and json.loads(receipt.read_text())["key"] == key
-    if done and (workspace / stages.SNAPSHOT / "snapshot.json").exists():
-        return False
-    stages.run_stage("collect", workspace)
-    Versions(workspace).commit("collect")
-    write_json(receipt, {"key": key})
-    return True
+    return collect_if_changed(workspace, params)
 
 
 @task(task_run_name="{stage}")
 def reproduce(workspace: Path, stage: str) -> bool:
-    """Have DVC bring one stage up to date; whether it ran."""
-    receipt = workspace / stages.RECEIPTS / f"{stage}.json"
-    try:
-        return Versions(workspace).reproduce(stage)
-    except ServiceError:
-        known = json.loads(receipt.read_text()).get("error") if receipt.exists() else None
-        if known:
-            raise ERRORS.get(known.pop("kind"), GenloopError)(known.pop("what"), **known) from None
-        raise
+    return bring_up_to_date(workspace, stage)
 
 
 @task(task_run_name="register {card.model}", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
@@ -215,6 +196,8 @@ def loop(workspace: Path, params: Params) -> Summary:
     for stage in [name for name in stages.STAGES if name != "collect"]:
         with timed(seconds, stage):
             fresh[stage] = reproduce(workspace, stage)
+            if stage == "validate":
+                record(workspace, params, "a run")
     validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
     card = Scorecard.model_validate_json((workspace / stages.SCORECARD).read_text())
     shards = Shards.model_validate_json((workspace / stages.SHARDS / "shards.json").read_text())

@@ -32,13 +32,18 @@ def read_manifest(folder: Path) -> pa.Table:
 
 
 def read_bytes(folder: Path, part: str, rows: Sequence[int]) -> list[bytes]:
-    """The bytes of these rows of one part, in the order asked for; only their row groups are read."""
+    """The bytes of these rows of one part of a snapshot."""
+    return read_rows(folder / "parts" / part, rows)
+
+
+def read_rows(path: Path, rows: Sequence[int]) -> list[bytes]:
+    """The bytes of these rows of a part's file, in the order asked for; only their row groups are read."""
     import numpy as np
     import pyarrow.parquet as pq
 
     wanted = np.asarray(rows, dtype=np.int64)
     found: dict[int, bytes] = {}
-    with pq.ParquetFile(folder / "parts" / part) as file:
+    with pq.ParquetFile(path) as file:
         start = 0
         for group in range(file.num_row_groups):
             end = start + file.metadata.row_group(group).num_rows

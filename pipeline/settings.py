@@ -92,6 +92,19 @@ class Validate(Value):
     max_class_imbalance: float = Field(100, ge=1)
 
 
+class Drift(Value):
+    """How far a distribution may move from one version to the next: total variation, 0 to 1."""
+
+    labels: Share = 1.0
+    brightness: Share = 1.0
+    sides: Share = 1.0
+
+
+class DriftLimits(Value):
+    warn: Drift = Drift(labels=0.1, brightness=0.1, sides=0.1)
+    stop: Drift = Drift()
+
+
 class Preprocess(Value):
     size: Annotated[Literal["auto"] | int, AfterValidator(_known_size)] = "auto"
     mode: Literal["auto", "L", "RGB", "RGBA"] = "auto"
@@ -152,6 +165,7 @@ class Generate(Value):
 class Params(Value):
     collect: Collect
     validation: Validate = Field(alias="validate")
+    drift: DriftLimits = DriftLimits()
     preprocess: Preprocess
     train: Train
     evaluate: Evaluate

@@ -7,8 +7,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,11 +33,11 @@ CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"),
 PIXELS, LEDGERS = Path("runs/pixels"), Path("runs/ledgers")
 
 
-def collect(params: Params) -> None:
+def collect(params: Params, only: Sequence[str] = ()) -> None:
     from pipeline.collect.snapshot import collect as step
 
     with bar("collect", "items") as show:
-        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, LEDGERS, lambda done: show(done, None, ""))
+        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, LEDGERS, lambda done: show(done, None, ""), only)
 
 
 def validate(params: Params) -> None:
@@ -173,8 +174,11 @@ def _number(error: BaseException) -> int | None:
     return int(found[1]) if found else None
 
 
-def run_stage(name: str, workspace: Path) -> None:
-    """Run a stage here and leave a receipt in runs/stages: seconds of work and of imports, or the error."""
+def run_stage(name: str, workspace: Path, only: Sequence[str] = ()) -> None:
+    """Run a stage here and leave a receipt in runs/stages: seconds of work and of imports, or the error.
+
+    only: where it is `collect`, the sources to look at.
+    """
     os.chdir(workspace)
     start, receipt = time.perf_counter(), RECEIPTS / f"{name}.json"
     if os.environ.get("RANK", "0") != "0":  # torchrun's: the first process has the receipt
@@ -186,7 +190,7 @@ def run_stage(name: str, workspace: Path) -> None:
         for library in HEAVY[name]:
             import_module(library)
         ready = time.perf_counter()
-        ready += STAGES[name](params) or 0.0
+        ready += (partial(collect, only=only) if only else STAGES[name])(params) or 0.0
     except BaseException as error:
         known = mended(error)
         if known:

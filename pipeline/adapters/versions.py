@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ServiceError
+from pipeline.errors import GenloopError, ServiceError
+from pipeline.files import replacing
 
 
 class Versions:
@@ -19,6 +22,7 @@ class Versions:
         logging.getLogger("dvc").setLevel(logging.WARNING)  # its hints are for those who type its commands
         try:
             self._repo: Any = Repo(str(workspace))
+            self._root = workspace
         except DvcException as error:
             raise ServiceError(str(error), where=str(workspace), remedy="`genloop init` makes a workspace") from error
 
@@ -39,6 +43,68 @@ class Versions:
         """Take what stands in the workspace as that stage's result."""
         self._repo.commit(stage, force=True)
 
+    def stored(self, stage: str, out: str) -> dict[str, Any]:
+        """How dvc.lock knows a stage's output: md5, size and nfiles."""
+        entry = self._locked(self._lock(), stage, out)
+        return {name: entry[name] for name in ("md5", "size", "nfiles")}
+
+    def files(self, md5: str) -> dict[str, Path]:
+        """Each file of a stored folder, by its path in it, where it lies in the cache; fetched where it is missing.
+
+        Raises GenloopError where neither cache nor remote has it.
+        """
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.tree import Tree
+
+        cache, whole = self._repo.cache.local, HashInfo("md5", md5)
+        if not cache.exists(md5):
+            self._fetch(md5, [md5])
+        tree = Tree.load(cache, whole)
+        found = {"/".join(key): str(info.value) for key, (_, info) in tree.iteritems()}  # type: ignore[no-untyped-call]
+        missing = [oid for oid in found.values() if not cache.exists(oid)]
+        if missing:
+            self._fetch(md5, missing)
+        return {name: Path(cache.oid_to_path(oid)) for name, oid in found.items()}
+
+    def _fetch(self, md5: str, wanted: list[str]) -> None:
+        from dvc.exceptions import DvcException
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.transfer import transfer
+
+        lost = GenloopError(
+            "a version's files are in neither DVC's cache nor its remote",
+            where=md5,
+            remedy="look whether the remote is set (`dvc remote list`) and reached (`dvc fetch`)",
+        )
+        try:
+            remote = self._repo.cloud.get_remote_odb()
+            transfer(remote, self._repo.cache.local, {HashInfo("md5", oid) for oid in wanted})
+        except (DvcException, OSError) as error:
+            raise lost from error
+        if not all(map(self._repo.cache.local.exists, wanted)):  # what the source lacks too is passed over in silence
+            raise lost
+
+    def restore(self, stage: str, out: str, stored: Mapping[str, Any]) -> None:
+        """Bring a stored folder back as that stage's output, in dvc.lock and in the workspace."""
+        self.files(str(stored["md5"]))
+        lock = self._lock()
+        self._locked(lock, stage, out).update(stored)
+        with replacing(self._root / "dvc.lock") as temporary:
+            self._yaml().dump(lock, temporary)
+        Versions(self._root)._repo.checkout(targets=[out], force=True)  # one that reads the lock anew
+
+    def _lock(self) -> Any:
+        return self._yaml().load(self._root / "dvc.lock")
+
+    def _locked(self, lock: Any, stage: str, out: str) -> Any:
+        return next(entry for entry in lock["stages"][stage]["outs"] if entry["path"] == out)
+
+    @staticmethod
+    def _yaml() -> Any:
+        from ruamel.yaml import YAML
+
+        return YAML()
+
     def changed(self) -> dict[str, Any]:
         return dict(self._repo.status())
 
@@ -58,11 +124,28 @@ class Versions:
 
     def push(self) -> int:
         """Send what the remote lacks of the workspace's versions; how many files. Raises ServiceError."""
+        with self._reaching_remote():
+            return int(self._repo.push())
+
+    def push_folders(self, folders: Sequence[str]) -> int:
+        """Send what the remote lacks of stored folders and their files; how many of them. Raises ServiceError."""
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.transfer import transfer
+
+        wanted = {HashInfo("md5", md5) for md5 in folders}
+        with self._reaching_remote():
+            sent = transfer(self._repo.cache.local, self._repo.cloud.get_remote_odb(), wanted, shallow=False)
+            if sent.failed:
+                raise OSError(f"{len(sent.failed)} files could not be sent")
+            return len(sent.transferred)
+
+    @contextmanager
+    def _reaching_remote(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
         from dvc.exceptions import DvcException
 
         try:
-            return int(self._repo.push())
+            yield
         except (DvcException, BotoCoreError, ClientError, OSError) as error:
             where = self._repo.config["remote"].get("store", {}).get("url", "")
             what = f"DVC could not push: {error}"

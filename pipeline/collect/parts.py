@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import pixels
 from pipeline.collect.items import RawItem
+from pipeline.decisions import Decisions
 from pipeline.media.image import Inspection
 from pipeline.values import Part
 
@@ -62,7 +63,7 @@ def inspected(chunk: Chunk) -> Rows:
     labels = [None if item.label is None else text(item.label) for item in chunk.items]
     why = [item.problem or problem for item, problem in zip(chunk.items, problems, strict=True)]
     sizes, splits = list(map(len, contents)), [item.split for item in chunk.items]
-    places = [[chunk.source] * len(contents), list(map(text, chunk.units))]
+    places = [[chunk.source] * len(contents), list(map(text, chunk.units)), [False] * len(contents)]
     sha256 = [hashlib.sha256(data).hexdigest() for data in contents]
     values = [labels, splits, sha256, sizes, *columns, why, *places]
     arrays = [pa.array(v, field.type) for v, field in zip(values, list(schema())[1:], strict=True)]
@@ -93,6 +94,7 @@ def schema() -> pa.Schema:
     fields = [("image", image), ("label", text), ("split", text), ("sha256", text), ("size_bytes", pa.int64())]
     fields += [("format", text), ("mode", text), ("width", whole), ("height", whole), ("brightness", real)]
     fields += [("contrast", real), ("dhash", text), ("problem", text), ("source", text), ("unit", text)]
+    fields += [("accepted", pa.bool_())]  # by a person, whatever validation says
     return pa.schema(fields)
 
 
@@ -118,7 +120,8 @@ def write_part(folder: Path, table: pa.Table) -> Part:
 
     paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
     names = ("sha256", "split", "problem", "label", "source", "unit")
-    rows = joined([*(table[name] for name in names), paths], "\0", "\0\0")
+    accepted = table["accepted"].cast(pa.string())
+    rows = joined([*(table[name] for name in names), accepted, paths], "\0", "\0\0")
     part = Part(name=f"{digest(rows)}.parquet", items=len(table))
     pq.write_table(
         table,
@@ -146,6 +149,30 @@ def changed_part(
     if part.name != source.name and (block := pixels.kept(kept, source.name)) is not None:
         pixels.keep(kept, part.name, block[rows])
     return part
+
+
+def decided(folder: Path, kept: Path, part: Part, decisions: Decisions) -> Part:
+    """The part as people decided on its items; the same one where nothing of it is decided otherwise."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = pq.read_table(folder / part.name, columns=["sha256", "label", "accepted"])
+    hashes, labels, accepted = (columns[name].to_pylist() for name in columns.schema.names)
+    new_labels = [decisions.labels.get(sha256, label) for sha256, label in zip(hashes, labels, strict=True)]
+    now_accepted = [old or sha256 in decisions.accepted for sha256, old in zip(hashes, accepted, strict=True)]
+    if new_labels == labels and now_accepted == accepted:
+        return part
+
+    def change(table: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
+        for name, values in (("label", new_labels), ("accepted", now_accepted)):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
+        return table, np.arange(len(table))
+
+    changed = changed_part(folder, kept, folder / part.name, change)
+    (folder / part.name).unlink()
+    return changed or part
 
 
 def content_id(paths: Sequence[Path]) -> tuple[str, int]:

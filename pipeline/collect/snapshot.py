@@ -13,10 +13,11 @@ from pipeline import pixels
 from pipeline.collect.before import Memory, read_before
 from pipeline.collect.chunks import Piece, pieces, wanted
 from pipeline.collect.ledger import Unit, name_of, write_ledger
-from pipeline.collect.parts import Chunk, Rows, content_id, inspected, text
+from pipeline.collect.parts import Chunk, Rows, content_id, decided, inspected, text
 from pipeline.collect.sources import Listing, listing
 from pipeline.collect.staging import Staging
 from pipeline.collect.writer import PART_BYTES, Writer
+from pipeline.decisions import read_decisions
 from pipeline.errors import SourceError
 from pipeline.files import link, recover, replacing_folder, sha256_json, write_json
 from pipeline.parallel import each
@@ -39,7 +40,8 @@ def collect(
     """Bring `parts/*.parquet` and `snapshot.json` in `out` up to what the sources have, whole or not at all.
 
     kept: pixels of small images; ledgers: what the snapshot was read from, and what was read before a kill.
-    only: names of the sources to look at; the others keep their items. Raises SourceError where a source can't be read
+    only: names of the sources to look at; the others keep their items. What people decided on single items, in the
+    workspace's decisions, is done to all. Raises SourceError where a source can't be read
     or none holds an image.
     """
     recover(out)
@@ -78,6 +80,8 @@ def collect(
         for part in {part for made, _ in entries for part in made}:
             link(staging.parts / part.name, folder / "parts" / part.name)
             parts.add(part)
+        if decisions := read_decisions(workspace):
+            parts = {decided(folder / "parts", kept, part, decisions) for part in parts}
         snapshot = _snapshot(folder / "parts", parts, settings, sum(unit.ignored for unit in units))
         write_json(folder / "snapshot.json", snapshot.model_dump(mode="json"))
         others = {name: key for name, key in before.ledger.keys.items() if only}
@@ -159,6 +163,6 @@ def _snapshot(folder: Path, parts: set[Part], settings: Collect, ignored: int) -
 def _tidy(ledgers: Path, name: str) -> None:
     """The snapshot stands: what led to it is of no more use."""
     shutil.rmtree(ledgers / "staged", ignore_errors=True)
-    for path in ledgers.glob("*.parquet"):
-        if path.stem != name:
+    for path in ledgers.iterdir():
+        if path.name != f"{name}.parquet":
             path.unlink()

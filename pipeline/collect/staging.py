@@ -64,11 +64,9 @@ class Staging:
 
     def _forget(self, good: Sequence[Entry]) -> None:
         names = {part.name for parts, _ in good for part in parts}
-        for path in self.parts.glob("*"):
-            if path.name not in names:
-                path.unlink()
-        for path in self.folder.glob("*.*"):
-            if int(path.stem) >= len(good):
+        names |= {f"{index:06}{suffix}" for index in range(len(good)) for suffix in (".json", ".parquet")}
+        for path in (*self.folder.iterdir(), *self.parts.iterdir()):
+            if path.name not in names and path.is_file():
                 path.unlink()
 
 

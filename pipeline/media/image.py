@@ -142,6 +142,26 @@ def _normalised(data: bytes, size: int, mode: str, fit: str) -> Image.Image:
     return image
 
 
+def thumbnail(data: bytes, side: int) -> bytes:
+    """PNG bytes of an image, at most `side` pixels a side; none where it can't be shown."""
+    from PIL import Image, ImageOps
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                return b""
+            image.load()
+            image = _convert(ImageOps.exif_transpose(image), "RGB")
+            image.thumbnail((side, side))
+            out = io.BytesIO()
+            image.save(out, "PNG")
+            return out.getvalue()
+    except Exception:  # decoders raise nearly anything on hostile bytes
+        return b""
+
+
 def encode_png(image_CHW: NDArray[np.uint8]) -> bytes:
     """PNG bytes of one uint8 image with 1, 3 or 4 channels."""
     out = io.BytesIO()

@@ -14,11 +14,16 @@ CONFLICT = "same image under several labels"
 
 
 def reasons(manifest: pd.DataFrame, settings: Validate) -> pd.Series[Any]:
-    """One reason a row, or None where the item is accepted. An item has the first reason that holds."""
+    """One reason a row, or None where the item is accepted. An item has the first reason that holds.
+
+    One that a person accepted may be small, large or blank; it still has to be an image, to have a label where others
+    have, and to be no copy.
+    """
     problem = manifest["problem"].astype(object)
     found = problem.where(problem.notna(), None)
     _reject_sizes(found, manifest, settings)
     _reject_blank(found, manifest, settings)
+    found[manifest["accepted"] & manifest["problem"].isna()] = None
     if manifest["label"].notna().any():
         found[found.isna() & manifest["label"].isna()] = "no label"
     _reject_conflicts(found, manifest)

@@ -36,7 +36,7 @@ def validate(
     kept, rejected = manifest[why.isna()], manifest[why.notna()].assign(reason=why[why.notna()])
     totals = _totals(manifest, kept, rejected)
     with replacing_folder(docs) as folder:
-        faults = judge(kept, totals, settings, folder, source.id)
+        faults = judge(kept[~kept["accepted"]], totals, settings, folder, source.id)
     _write_quarantine(quarantine, snapshot, rejected)
     validation = Validation(
         snapshot=source.id,

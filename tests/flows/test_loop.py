@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.flows.command import genloop
+
 SMALL = ["-S", "train.images_seen=3200", "-S", "evaluate.classifier_steps=30", "-S", "evaluate.tstr_images=500"]
 OPEN_GATES = [
     "-S",
@@ -20,12 +22,6 @@ OPEN_GATES = [
     "-S",
     "generate.part_items=50",
 ]
-
-
-def genloop(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", *arguments]
-    environment = {**os.environ, "GENLOOP_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400)
 
 
 @pytest.fixture(scope="module")

@@ -20,16 +20,11 @@ from pipeline.media.image import encode_png
 from pipeline.model.bundle import load_bundle
 from pipeline.settings import override_params
 from pipeline.stages import BUNDLE, SCORECARD, STAGES, VALIDATION, run_stage
+from tests.flows.command import genloop
 
 ROOT = Path(__file__).parents[2]
 TINY = ["train.images_seen=640", "evaluate.classifier_steps=5", "evaluate.tstr_images=64", "generate.count=60"]
 LABELS = ["a/b", "../../etc/passwd", "日本\n語", "[bold]x[/bold]", " "]
-
-
-def genloop(workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", *arguments]
-    environment = {**os.environ, "GENLOOP_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
 def overrides(*pairs: str) -> list[str]:

@@ -13,27 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.collect.parts import schema
 from pipeline.errors import ValidationError
 from pipeline.settings import Validate
 from pipeline.validate.step import validate
 from pipeline.values import Part, Snapshot, Validation
 
 SETTINGS = Validate.model_validate({"min_items": 4, "max_rejected_share": 0.9, "min_class_items": 1})
-SCHEMA = pa.schema(
-    [
-        ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        *((name, pa.string()) for name in ("label", "split", "sha256")),
-        ("size_bytes", pa.int64()),
-        ("format", pa.string()),
-        ("mode", pa.string()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("brightness", pa.float32()),
-        ("contrast", pa.float32()),
-        ("dhash", pa.string()),
-        ("problem", pa.string()),
-    ]
-)
 
 
 def item(path: str, label: str | None = "a", **changes: Any) -> dict[str, Any]:
@@ -52,6 +38,9 @@ def item(path: str, label: str | None = "a", **changes: Any) -> dict[str, Any]:
         "contrast": 50.0,
         "dhash": "0",
         "problem": None,
+        "source": "source",
+        "unit": path,
+        "accepted": False,
     }
     return row | changes
 
@@ -66,7 +55,7 @@ def run(folder: Path, items: list[dict[str, Any]], settings: Validate = SETTINGS
     half = (len(items) + 1) // 2
     parts = []
     for name, rows in (("p0.parquet", items[:half]), ("p1.parquet", items[half:])):
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), source / "parts" / name)
+        pq.write_table(pa.Table.from_pylist(rows, schema=schema()), source / "parts" / name)
         parts.append(Part(name=name, items=len(rows)))
     snapshot = Snapshot(id="s1", items=len(items), ignored=0, parts=tuple(parts))
     (source / "snapshot.json").write_text(snapshot.model_dump_json())
@@ -209,3 +198,11 @@ def test_a_bad_dataset_stops_with_one_line(
 def test_nothing_accepted_is_a_clear_failure(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="0 accepted items, min_items is 4"):
         run(tmp_path, [item("b.png", label=None, contrast=0.0)])
+
+
+def test_what_a_person_accepted_may_be_odd_but_must_be_an_image(tmp_path: Path) -> None:
+    odd = [item("a/small", width=2, accepted=True), item("a/blank", contrast=0.0, accepted=True)]
+    bad = [item("a/broken", problem="not an image", accepted=True), item("a/tiny", width=2)]
+    run(tmp_path, [*good(4), *odd, *bad])
+    assert {"a/small", "a/blank"} < paths(accepted(tmp_path))
+    assert quarantined(tmp_path).keys() == {"a/broken", "a/tiny"}

@@ -1,0 +1,104 @@
+"""What every command of `genloop` begins and ends with."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.errors import GenloopError, ParamsError, SourceError
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
+
+
+def prepare() -> Path:
+    from pipeline.adapters.versions import initialise
+    from pipeline.settings import workspace
+
+    root = workspace()
+    if not (root / "dvc.yaml").exists():
+        raise ParamsError("not a workspace", where=str(root), remedy="`genloop init FOLDER` makes one")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    initialise(root)
+    os.environ["GENLOOP_WORKSPACE"] = str(root)
+    os.chdir(root)  # DVC reads paths from where it stands
+    return root
+
+
+def read_params(root: Path, source: str | None, settings: list[str] | None) -> Any:
+    from pipeline.settings import override_params
+
+    pairs = list(settings or [])
+    if source is not None:
+        pairs.insert(0, f"collect.source={json.dumps(_relative(source, root))}")
+    return override_params(root / "params.yaml", pairs)
+
+
+def _relative(source: str, root: Path) -> str:
+    if "://" in source:
+        return source
+    if not Path(source).exists():
+        raise SourceError("there is nothing there", where=source, remedy="check the path")
+    return os.path.relpath(source, root)
+
+
+class only_run:
+    """One run a workspace at a time; a second one is refused."""
+
+    def __init__(self, root: Path) -> None:
+        (root / "var").mkdir(exist_ok=True)
+        self.file = (root / "var/run.lock").open("w")
+
+    def __enter__(self) -> None:
+        import fcntl
+
+        try:
+            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise GenloopError("another run is at work here", remedy="wait for it, or use another workspace") from None
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+
+def is_locked(root: Path) -> bool:
+    """Whether a run is at work here."""
+    if not (root / "var/run.lock").exists():
+        return False
+    try:
+        with only_run(root):
+            return False
+    except GenloopError:
+        return True
+
+
+class stdout_for_json:
+    """While inside, everything printed goes to stderr, also by child processes; `write` reaches the real stdout."""
+
+    def __init__(self, active: bool) -> None:
+        self.active = active
+
+    def __enter__(self) -> Any:
+        if not self.active:
+            return print
+        sys.stdout.flush()
+        self.kept = os.dup(1)
+        os.dup2(2, 1)
+        return lambda text: os.write(self.kept, (text + "\n").encode())
+
+    def __exit__(self, *error: object) -> None:
+        if self.active:
+            sys.stdout.flush()
+            os.dup2(self.kept, 1)
+            os.close(self.kept)
+
+
+def show(renderable: Any) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)

@@ -1,0 +1,227 @@
+"""A dataset's day: updates, versions, corrections, and the way back."""
+
+from __future__ import annotations
+
+import csv
+import getpass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from flows.staleness import NONE, bring_up_to_date, collect_if_changed, forget_collected, note_as_collected
+from pipeline import decisions, stages
+from pipeline.adapters.versions import Versions
+from pipeline.dataset.diff import Difference, Files, Item, difference
+from pipeline.dataset.history import Stored, Version, add_version, version_of, versions
+from pipeline.dataset.profile import drifts, findings, profile_of
+from pipeline.errors import GenloopError, ParamsError, ValidationError
+from pipeline.files import replacing
+from pipeline.manifest import read_bytes, read_manifest
+from pipeline.settings import Params
+from pipeline.values import Validation
+
+SNAPSHOT = str(stages.SNAPSHOT)
+
+
+def update(workspace: Path, params: Params, why: str, only: Sequence[str] = ()) -> Version | None:
+    """Collect what is new, validate it, and record the version; None where nothing changed."""
+    before = versions(workspace)[-1:]
+    if before and before[0].restores and not only:
+        forget_collected(workspace)
+    collect_if_changed(workspace, params, only)
+    bring_up_to_date(workspace, "validate")
+    after = record(workspace, params, why)
+    return None if before and before[0].number == after.number else after
+
+
+def record(workspace: Path, params: Params, why: str, restores: int | None = None) -> Version:
+    """The version of the validated snapshot that stands here: the last one if it is that, else a new one.
+
+    Raises ValidationError, and records nothing, where it has drifted farther from the last one than may be.
+    """
+    known, store = versions(workspace), Versions(workspace)
+    last = known[-1] if known else None
+    stored = Stored(**store.stored("collect", SNAPSHOT))
+    if last and last.stored == stored and restores is None:
+        return last
+    snapshot = stages.read_snapshot(workspace)
+    validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
+    profile = profile_of(read_manifest(workspace / stages.SNAPSHOT))
+    drift = drifts(last.profile, profile) if last else {}
+    if restores is None and (faults := findings(drift, params.drift.stop.model_dump())):
+        raise ValidationError(
+            f"the dataset has drifted: {'; '.join(faults)}",
+            where=f"version {last.number} to now" if last else "",
+            remedy="raise drift.stop in params.yaml if that is right, or `genloop data restore` the version before",
+        )
+    found = difference(_parts(store.files(last.stored.md5)), _parts_here(workspace)) if last else None
+    version = Version(
+        number=last.number + 1 if last else 1,
+        id=snapshot.id,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        by=getpass.getuser(),
+        why=why,
+        stored=stored,
+        items=snapshot.items,
+        accepted=validation.accepted,
+        rejected=validation.rejected,
+        reasons=validation.reasons,
+        **(found.counts if found else {"added": snapshot.items, "removed": 0, "relabelled": 0}),
+        drift=drift,
+        sources=snapshot.sources,
+        profile=profile,
+        restores=restores,
+    )
+    add_version(workspace, version)
+    return version
+
+
+def warnings(params: Params, version: Version) -> list[str]:
+    return findings(version.drift, params.drift.warn.model_dump())
+
+
+def diff(workspace: Path, before: str, after: str) -> tuple[Version, Version, Difference]:
+    one, other = version_of(workspace, before), version_of(workspace, after)
+    store = Versions(workspace)
+    return one, other, difference(*(_parts(store.files(version.stored.md5)) for version in (one, other)))
+
+
+def restore(workspace: Path, params: Params, name: str) -> Version:
+    """Bring a version's snapshot back, validate it, and record that as the newest version.
+
+    It stands until the sources change, or `update` is asked to follow them again.
+    """
+    wanted = version_of(workspace, name)
+    Versions(workspace).restore("collect", SNAPSHOT, wanted.stored.model_dump())
+    note_as_collected(workspace, params)
+    bring_up_to_date(workspace, "validate")
+    return record(workspace, params, f"restored version {wanted.number}", restores=wanted.number)
+
+
+def push(workspace: Path) -> int:
+    """Send every version to DVC's remote; how many files it lacked."""
+    return Versions(workspace).push_folders([version.stored.md5 for version in versions(workspace)])
+
+
+def label(workspace: Path, params: Params, file: Path, why: str) -> Version | None:
+    """Give items other labels, by a CSV with columns sha256 and label. Raises ParamsError, and changes nothing, where
+    a row names no item or no label."""
+    with _readable(file), file.open(newline="", encoding="utf-8-sig") as text:
+        rows = list(csv.DictReader(text))
+    if not rows or not {"sha256", "label"} <= rows[0].keys():
+        raise ParamsError("no rows with columns sha256 and label", where=str(file), remedy="give both by name")
+    known = set(read_manifest(workspace / stages.SNAPSHOT)["sha256"].to_pylist())
+    for number, row in enumerate(rows, 2):
+        if (row["sha256"] or "").strip() not in known:
+            raise ParamsError(f"line {number} names no item", where=str(file), remedy="nothing was changed; mend it")
+        if not (row["label"] or "").strip():
+            raise ParamsError(f"line {number} has no label", where=str(file), remedy="nothing was changed; mend it")
+    return _decide(workspace, params, [(r["sha256"].strip(), decisions.LABEL, r["label"].strip()) for r in rows], why)
+
+
+def accept(workspace: Path, params: Params, hashes: Sequence[str], why: str) -> Version | None:
+    """Take rejected items in all the same. Raises ParamsError where one is not there or is no image."""
+    manifest = read_manifest(workspace / stages.SNAPSHOT)
+    problems = dict(zip(manifest["sha256"].to_pylist(), manifest["problem"].to_pylist(), strict=True))
+    for sha256 in hashes:
+        if sha256 not in problems:
+            raise ParamsError("no such item", where=sha256, remedy="`genloop data quarantine --json` has the hashes")
+        if problems[sha256]:
+            raise ParamsError(f"it can't be accepted: {problems[sha256]}", where=sha256, remedy="mend it at its source")
+    return _decide(workspace, params, [(sha256, decisions.ACCEPT, "") for sha256 in hashes], why)
+
+
+def _decide(workspace: Path, params: Params, made: Sequence[tuple[str, str, str]], why: str) -> Version | None:
+    at, by = datetime.now(UTC).isoformat(timespec="seconds"), getpass.getuser()
+    decisions.add_decisions(workspace, [decisions.Decision(*entry, at, by) for entry in made])  # type: ignore[arg-type]
+    return update(workspace, params, why, only=NONE)
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ParamsError(f"can't be read: {error}", where=str(file), remedy="give a CSV file in UTF-8") from None
+
+
+def quarantined(workspace: Path, reason: str = "") -> list[tuple[str, Item]]:
+    """(reason, item) of every rejected item; of those whose reason begins so."""
+    import pyarrow.parquet as pq
+
+    path = workspace / stages.QUARANTINE / "quarantine.parquet"
+    if not path.exists():
+        raise GenloopError("there is no quarantine yet", where=str(path), remedy="`genloop data update` first")
+    with pq.ParquetFile(path) as file:
+        table = file.read(["sha256", "image.path", "label", "split", "reason"])
+    paths = table["image"].combine_chunks().field("path").to_pylist()
+    columns = [table[name].to_pylist() for name in ("reason", "sha256", "label", "split")]
+    return [
+        (why, Item(sha256, label, split, "", place, path, row))
+        for row, (why, sha256, label, split, place) in enumerate(zip(*columns, paths, strict=True))
+        if why.startswith(reason)
+    ]
+
+
+def item(workspace: Path, name: str) -> dict[str, Any]:
+    """What is known of an item of the current snapshot, by its hash or its first digits. Raises GenloopError."""
+    manifest = read_manifest(workspace / stages.SNAPSHOT)
+    found = manifest.filter(pc.starts_with(manifest["sha256"], name)).to_pylist() if len(name) >= 6 else []
+    hashes = {row["sha256"] for row in found}
+    if len(hashes) != 1:
+        what = f"{len(hashes)} items begin so" if hashes else "no such item"
+        raise GenloopError(
+            what, where=name, remedy="give at least six digits of its hash, as `genloop data diff` shows"
+        )
+    row, sha256 = found[0], hashes.pop()
+    origin = next(o for o in stages.read_snapshot(workspace).sources if o.name == row["source"])
+    rejected = [why for why, entry in quarantined(workspace) if entry.sha256 == sha256]
+    names = ("sha256", "label", "split", "format", "mode", "width", "height", "size_bytes", "source", "unit", "path")
+    return {name: row[name] for name in names} | {
+        "uri": origin.uri,
+        "licence": origin.licence,
+        "consent": origin.consent,
+        "copies": len(found),
+        "rejected": rejected[0] if rejected else None,
+        "versions": versions_with(workspace, sha256),
+        "picture": str(_picture(workspace, row)),
+    }
+
+
+def _picture(workspace: Path, row: dict[str, Any]) -> Path:
+    """The item's own bytes as a file, to be looked at."""
+    data = read_bytes(workspace / stages.SNAPSHOT, row["part"], [row["row"]])[0]
+    path = workspace / "runs/items" / f"{row['sha256']}.{(row['format'] or 'bin').lower()}"
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+    return path
+
+
+def versions_with(workspace: Path, sha256: str) -> list[int]:
+    """Numbers of the versions that an item is in; a part that several share is read once."""
+    import pyarrow.parquet as pq
+
+    store, looked, found = Versions(workspace), dict[str, bool](), []
+    for version in versions(workspace):
+        files = _parts(store.files(version.stored.md5))
+        for name, path in files.items():
+            if name not in looked:
+                with pq.ParquetFile(path) as file:
+                    column = file.read(["sha256"])["sha256"]
+                looked[name] = bool(pc.any(pc.equal(column, sha256)).as_py())
+        if any(looked[name] for name in files):
+            found.append(version.number)
+    return found
+
+
+def _parts(files: dict[str, Path]) -> Files:
+    return {name.removeprefix("parts/"): path for name, path in files.items() if name.startswith("parts/")}
+
+
+def _parts_here(workspace: Path) -> Files:
+    folder = workspace / stages.SNAPSHOT / "parts"
+    return {part.name: folder / part.name for part in stages.read_snapshot(workspace).parts}

@@ -1,0 +1,78 @@
+"""The stages brought up to date in a workspace, each only where something changed; what tasks and commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import decisions, stages
+from pipeline.adapters.versions import Versions
+from pipeline.errors import ERRORS, GenloopError, ServiceError
+from pipeline.files import sha256_file, sha256_json, write_json
+from pipeline.settings import Params
+
+COLLECTED = Path("runs/collected.json")
+
+
+NONE = ("",)  # no source: only what people decided is to be done
+
+
+def collect_if_changed(workspace: Path, params: Params, only: Sequence[str] = ()) -> bool:
+    """Collect where sources, settings or decisions changed; whether anything was done.
+
+    only: names of the sources to look at; what others have new stays for the next time.
+    """
+    before = _collected(workspace)
+    state = {
+        "sources": before.get("sources", "") if only else _sources(workspace, params),
+        "decisions": _said(workspace),
+    }
+    if not only and state == before and (workspace / stages.SNAPSHOT / "snapshot.json").exists():
+        return False
+    stages.run_stage("collect", workspace, only)
+    Versions(workspace).commit("collect")
+    write_json(workspace / COLLECTED, state if not only or tuple(only) == NONE else {})
+    return True
+
+
+def note_as_collected(workspace: Path, params: Params) -> None:
+    """The snapshot that stands here is what is wanted until the sources change."""
+    write_json(workspace / COLLECTED, {"sources": _sources(workspace, params), "decisions": _said(workspace)})
+
+
+def forget_collected(workspace: Path) -> None:
+    """Have the next collection look at the sources, whether they changed or not."""
+    (workspace / COLLECTED).unlink(missing_ok=True)
+
+
+def _collected(workspace: Path) -> dict[str, str]:
+    try:
+        found: dict[str, str] = json.loads((workspace / COLLECTED).read_text())
+        return found
+    except (OSError, ValueError):
+        return {}
+
+
+def _sources(workspace: Path, params: Params) -> str:
+    from pipeline.collect.sources import fingerprint
+
+    found = [fingerprint(source.uri, workspace) for source in params.collect.all]
+    return sha256_json({"collect": params.collect.model_dump(), "found": found})
+
+
+def _said(workspace: Path) -> str:
+    path = workspace / decisions.NAME
+    return sha256_file(path) if path.exists() else ""
+
+
+def bring_up_to_date(workspace: Path, stage: str) -> bool:
+    """Have DVC bring one stage up to date; whether it ran."""
+    receipt = workspace / stages.RECEIPTS / f"{stage}.json"
+    try:
+        return Versions(workspace).reproduce(stage)
+    except ServiceError:
+        known = json.loads(receipt.read_text()).get("error") if receipt.exists() else None
+        if known:
+            raise ERRORS.get(known.pop("kind"), GenloopError)(known.pop("what"), **known) from None
+        raise

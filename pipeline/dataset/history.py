@@ -1,0 +1,92 @@
+"""The versions of a dataset: one small file each in the workspace's `versions/`, for git to keep; never rewritten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.dataset.profile import Profile
+from pipeline.errors import GenloopError
+from pipeline.files import write_json, write_new
+from pipeline.values import Origin, Value
+
+FOLDER, TAGS = Path("versions"), Path("versions/tags.json")
+
+
+class Stored(Value):
+    """What DVC knows a snapshot by."""
+
+    md5: str
+    size: int
+    nfiles: int
+
+
+class Version(Value):
+    """A snapshot that was validated. number: 1, 2, …; id: of its content; added, removed and relabelled: items, against
+    the version before it; restores: the number of the version that it brought back."""
+
+    number: int
+    id: str
+    at: str
+    by: str
+    why: str
+    stored: Stored
+    items: int
+    accepted: int
+    rejected: int
+    reasons: dict[str, int]
+    added: int
+    removed: int
+    relabelled: int
+    drift: dict[str, float]
+    sources: tuple[Origin, ...]
+    profile: Profile
+    restores: int | None = None
+
+
+def versions(workspace: Path) -> list[Version]:
+    """Oldest first. Raises GenloopError where a file is damaged."""
+    found = []
+    for path in sorted((workspace / FOLDER).glob("[0-9]*.json")):
+        try:
+            found.append(Version.model_validate_json(path.read_text()))
+        except ValueError:
+            raise GenloopError("a version's file is damaged", where=str(path), remedy="get it back from git") from None
+    return found
+
+
+def add_version(workspace: Path, version: Version) -> None:
+    data = json.dumps(version.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if not write_new(workspace / FOLDER / f"{version.number:06}.json", data.encode()):
+        raise GenloopError(f"version {version.number} is there already", where=str(workspace / FOLDER))
+
+
+def tags(workspace: Path) -> dict[str, int]:
+    path = workspace / TAGS
+    found: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def tag(workspace: Path, name: str, version: Version) -> None:
+    """Raises GenloopError where the name could be taken for a version, or stands for another one already."""
+    if not name or name.isdigit() or name == "latest" or name.strip() != name:
+        raise GenloopError(f"{name!r} can't be a version's name", remedy="give a word that is no number")
+    known = tags(workspace)
+    if known.get(name, version.number) != version.number:
+        raise GenloopError(f"{name} is the name of version {known[name]}", remedy="give another one")
+    write_json(workspace / TAGS, known | {name: version.number})
+
+
+def version_of(workspace: Path, name: str) -> Version:
+    """By number, tag, `latest`, or the first digits of its id. Raises GenloopError where that is not one version."""
+    known = versions(workspace)
+    number = int(name) if name.isdigit() and len(name) < 7 else tags(workspace).get(name)
+    if name == "latest" and known:
+        return known[-1]
+    found = [version for version in known if version.number == number]
+    if not found and len(name) >= 6:
+        matching = [version for version in known if version.id.startswith(name)]
+        found = matching[-1:] if len({version.id for version in matching}) == 1 else []
+    if not found:
+        raise GenloopError(f"there is no version {name}", remedy="`genloop data log` lists them")
+    return found[0]
