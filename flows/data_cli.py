@@ -207,7 +207,7 @@ def _tell(root: Path, params: Any, version: Any, as_json: bool, write: Any) -> N
     if as_json:
         told = last.model_dump(mode="json") | {
             "changed": version is not None,
-            "unchanged": last.items - (last.added if version else 0),
+            "unchanged": _unchanged(last) if version else last.items,
             "warnings": dataset.warnings(params, last) if version else [],
         }
         write(json.dumps(told, indent=1, ensure_ascii=False))
@@ -218,6 +218,14 @@ def _tell(root: Path, params: Any, version: Any, as_json: bool, write: Any) -> N
     _show_version(version, dataset.warnings(params, version))
 
 
+def _unchanged(version: Any) -> int | None:
+    return None if version.added is None else version.items - version.added
+
+
+def _count(count: int | None) -> str:
+    return "–" if count is None else f"{count:,}"
+
+
 def _show_version(version: Any, warnings: list[str]) -> None:
     from rich.panel import Panel
     from rich.table import Table
@@ -225,9 +233,8 @@ def _show_version(version: Any, warnings: list[str]) -> None:
     facts = Table.grid(padding=(0, 2))
     changes = {"added": version.added, "removed": version.removed, "relabelled": version.relabelled}
     facts.add_row("items", f"[b]{version.items:,}[/b]")
-    for name, count in changes.items():
-        facts.add_row(name, f"{count:,}")
-    facts.add_row("unchanged", f"{max(0, version.items - version.added):,}")
+    for name, count in {**changes, "unchanged": _unchanged(version)}.items():
+        facts.add_row(name, _count(count))
     facts.add_row("rejected", f"{version.rejected:,}")
     for reason, count in sorted(version.reasons.items(), key=lambda pair: -pair[1]):
         facts.add_row("", f"{count:,}  {reason}")
@@ -252,7 +259,7 @@ def _show_log(versions: list[Any], names: dict[str, int]) -> None:
         table.add_row(
             str(version.number),
             version.at.replace("T", " ")[:16],
-            *(f"{count:,}" for count in counts),
+            *map(_count, counts),
             f"{f'[b]{escape(tags)}[/b]: ' if tags else ''}{escape(version.why)} ({escape(version.by)})",
         )
     show(table)

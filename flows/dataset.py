@@ -58,7 +58,6 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
             where=f"version {last.number} to now" if last else "",
             remedy="raise drift.stop in params.yaml if that is right, or `genloop data restore` the version before",
         )
-    found = difference(_parts(store.files(last.stored.md5)), _parts_here(workspace)) if last else None
     version = Version(
         number=last.number + 1 if last else 1,
         id=snapshot.id,
@@ -70,7 +69,7 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
         accepted=validation.accepted,
         rejected=validation.rejected,
         reasons=validation.reasons,
-        **(found.counts if found else {"added": snapshot.items, "removed": 0, "relabelled": 0}),
+        **_counts(store, last, workspace, snapshot.items),
         drift=drift,
         sources=snapshot.sources,
         profile=profile,
@@ -78,6 +77,16 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
     )
     add_version(workspace, version)
     return version
+
+
+def _counts(store: Versions, last: Version | None, workspace: Path, items: int) -> dict[str, int | None]:
+    """Against the last version. That its files are lost is no reason to stop: only the counts are not known then."""
+    if last is None:
+        return {"added": items, "removed": 0, "relabelled": 0}
+    try:
+        return dict(difference(_parts(store.files(last.stored.md5)), _parts_here(workspace)).counts)
+    except GenloopError:
+        return dict.fromkeys(("added", "removed", "relabelled"))
 
 
 def warnings(params: Params, version: Version) -> list[str]:

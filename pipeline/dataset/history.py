@@ -22,8 +22,10 @@ class Stored(Value):
 
 
 class Version(Value):
-    """A snapshot that was validated. number: 1, 2, …; id: of its content; added, removed and relabelled: items, against
-    the version before it; restores: the number of the version that it brought back."""
+    """A snapshot that was validated. number: 1, 2, …; id: of its content; restores: the number of one it brought back.
+
+    added, removed and relabelled: items, against the version before it; None where that one's files are lost.
+    """
 
     number: int
     id: str
@@ -35,9 +37,9 @@ class Version(Value):
     accepted: int
     rejected: int
     reasons: dict[str, int]
-    added: int
-    removed: int
-    relabelled: int
+    added: int | None
+    removed: int | None
+    relabelled: int | None
     drift: dict[str, float]
     sources: tuple[Origin, ...]
     profile: Profile

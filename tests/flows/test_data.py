@@ -190,3 +190,6 @@ def test_a_clone_gets_every_version_back(tmp_path: Path) -> None:
     run(dvc, "remote", "modify", "store", "url", str(tmp_path / "nowhere"), at=root)
     shutil.rmtree(root / ".dvc/cache")
     refused(root, 1, "in neither DVC's cache nor its remote", "diff", "1", "2")
+    folder(root / "shop", {"b/new.png": picture(7001)})
+    third = told(root, "update")
+    assert (third["number"], third["items"], third["added"]) == (3, 26, None)  # against what is lost
