@@ -8,13 +8,11 @@ from pathlib import Path
 
 from pipeline import decisions, stages
 from pipeline.adapters.versions import Versions
-from pipeline.errors import ERRORS, GenloopError, ServiceError
+from pipeline.errors import ERRORS, GenloopError, ServiceError, SourceError
 from pipeline.files import sha256_file, sha256_json, write_json
 from pipeline.settings import Params
 
 COLLECTED = Path("runs/collected.json")
-
-
 NONE = ("",)  # no source: only what people decided is to be done
 
 
@@ -37,8 +35,12 @@ def collect_if_changed(workspace: Path, params: Params, only: Sequence[str] = ()
 
 
 def note_as_collected(workspace: Path, params: Params) -> None:
-    """The snapshot that stands here is what is wanted until the sources change."""
-    write_json(workspace / COLLECTED, {"sources": _sources(workspace, params), "decisions": _said(workspace)})
+    """The snapshot that stands here is what is wanted until the sources change; where they are out of reach, as in a
+    clone elsewhere, until they are looked at again."""
+    try:
+        write_json(workspace / COLLECTED, {"sources": _sources(workspace, params), "decisions": _said(workspace)})
+    except SourceError:
+        forget_collected(workspace)
 
 
 def forget_collected(workspace: Path) -> None:

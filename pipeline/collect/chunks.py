@@ -97,7 +97,7 @@ class _Gathered:
     """Items until they are enough for a chunk."""
 
     def __init__(self, source: str, recall: Recall | None) -> None:
-        self.source, self.recall = source, recall
+        self.source, self.recall, self.ignored = source, recall, 0
         self._begin()
 
     def _begin(self) -> None:
@@ -117,8 +117,6 @@ class _Gathered:
         self.items.append(item)
         self.of.append(unit)
         self.size += len(item.data)
-
-    ignored = 0
 
     def finish(self, unit: str, stamp: str) -> None:
         self.units.append(Unit(self.source, text(unit), stamp, self.ignored))

@@ -10,12 +10,12 @@ from itertools import chain
 from pathlib import Path
 
 from pipeline import pixels
-from pipeline.collect.before import Memory, read_before
+from pipeline.collect.before import Before, Memory, Plan, read_before
 from pipeline.collect.chunks import Piece, pieces, wanted
 from pipeline.collect.ledger import Unit, name_of, write_ledger
 from pipeline.collect.parts import Chunk, Rows, content_id, decided, inspected, text
 from pipeline.collect.sources import Listing, listing
-from pipeline.collect.staging import Staging
+from pipeline.collect.staging import Entry, Staging
 from pipeline.collect.writer import PART_BYTES, Writer
 from pipeline.decisions import read_decisions
 from pipeline.errors import SourceError
@@ -52,8 +52,31 @@ def collect(
     plan = before.plan(keys, listings, bool(only))
     staging = Staging(ledgers / "staged", sha256_json([before.name, sorted(keys.items()), sorted(plan.wanted)])[:16])
     staging.begin()
-    memory = Memory(before, plan.gone)
     writer = Writer(staging, kept, staging.entries(_current(listings)))
+    _read(settings, workspace, chosen, listings, plan, Memory(before, plan.gone), writer, progress)
+    units = [*plan.held, *(unit for _, made in writer.entries for unit in made)]
+    with replacing_folder(out) as folder:
+        parts = _parts(workspace, before, plan, staging, writer.entries, kept, folder / "parts")
+        snapshot = _snapshot(folder / "parts", parts, settings, sum(unit.ignored for unit in units))
+        write_json(folder / "snapshot.json", snapshot.model_dump(mode="json"))
+        others = {name: key for name, key in before.ledger.keys.items() if only}
+        write_ledger(ledgers / f"{name_of(snapshot)}.parquet", others | keys, units)
+    pixels.prune(kept, (part.name for part in snapshot.parts))
+    _tidy(ledgers, name_of(snapshot))
+    return snapshot
+
+
+def _read(
+    settings: Collect,
+    workspace: Path,
+    chosen: Mapping[str, Source],
+    listings: Mapping[str, Listing],
+    plan: Plan,
+    memory: Memory,
+    writer: Writer,
+    progress: Callable[[int], None],
+) -> None:
+    """Inspect and write every wanted unit that is not written yet."""
     read = {(unit.source, unit.unit) for _, units in writer.entries for unit in units}
     stream = chain.from_iterable(
         pieces(
@@ -72,23 +95,26 @@ def collect(
         done += len(rows.table)
         progress(done)
     writer.commit()
-    entries = writer.entries
-    units = [*plan.held, *(unit for _, made in entries for unit in made)]
-    with replacing_folder(out) as folder:
-        (folder / "parts").mkdir()
-        parts = set(before.remaining(plan.gone, folder / "parts"))
-        for part in {part for made, _ in entries for part in made}:
-            link(staging.parts / part.name, folder / "parts" / part.name)
-            parts.add(part)
-        if decisions := read_decisions(workspace):
-            parts = {decided(folder / "parts", kept, part, decisions) for part in parts}
-        snapshot = _snapshot(folder / "parts", parts, settings, sum(unit.ignored for unit in units))
-        write_json(folder / "snapshot.json", snapshot.model_dump(mode="json"))
-        others = {name: key for name, key in before.ledger.keys.items() if only}
-        write_ledger(ledgers / f"{name_of(snapshot)}.parquet", others | keys, units)
-    pixels.prune(kept, (part.name for part in snapshot.parts))
-    _tidy(ledgers, name_of(snapshot))
-    return snapshot
+
+
+def _parts(
+    workspace: Path,
+    before: Before,
+    plan: Plan,
+    staging: Staging,
+    entries: Sequence[Entry],
+    kept: Path,
+    folder: Path,
+) -> set[Part]:
+    """What stays of the old parts, and the new ones, in `folder`, as people decided on their items."""
+    folder.mkdir()
+    parts = set(before.remaining(plan.gone, folder))
+    for part in {part for made, _ in entries for part in made}:
+        link(staging.parts / part.name, folder / part.name)
+        parts.add(part)
+    if decisions := read_decisions(workspace):
+        parts = {decided(folder, kept, part, decisions) for part in parts}
+    return parts
 
 
 def _filtered(source: Source, found: Listing) -> Listing:

@@ -187,6 +187,7 @@ def test_a_clone_gets_every_version_back(tmp_path: Path) -> None:
     entries = told(clone, "log")
     assert [entry["id"] for entry in entries] == [first["id"], second["id"]]
     assert told(clone, "diff", "1", "2")["counts"] == {"added": 1, "removed": 0, "relabelled": 0}
+    assert told(clone, "restore", "1")["id"] == first["id"]  # without the source, which lies elsewhere
     run(dvc, "remote", "modify", "store", "url", str(tmp_path / "nowhere"), at=root)
     shutil.rmtree(root / ".dvc/cache")
     refused(root, 1, "in neither DVC's cache nor its remote", "diff", "1", "2")
