@@ -87,8 +87,6 @@ def generate(
         wanted = {"count": count, "seed": seed}
         changed = params.generate.model_copy(update={k: v for k, v in wanted.items() if v is not None})
         from flows import wiring
-        from pipeline.stages import SHARDS
-        from pipeline.values import Shards
 
         with wiring.environment_for_run(root, ("s3",)) as services:
             from flows.loop import deliver
@@ -98,8 +96,7 @@ def generate(
             champion = wiring.registry(root).champion(params.promote.name)
             if champion is None:
                 raise GenloopError("there is no champion yet", where=params.promote.name, remedy="`genloop run` first")
-            snapshot = Shards.model_validate_json((root / SHARDS / "shards.json").read_text()).snapshot
-            batch = deliver.fn(root, params.model_copy(update={"generate": changed}), champion, snapshot)
+            batch = deliver.fn(root, params.model_copy(update={"generate": changed}), champion)
         write(batch.model_dump_json(indent=1) if as_json else f"{batch.uri}  {batch.items:,} items")
 
 

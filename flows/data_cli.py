@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flows.cli_tools import Json, only_run, prepare, read_params, show, stdout_for_json
+from flows.cli_tools import Json, only_run, prepare, read_params, stdout_for_json
 from pipeline.errors import ParamsError
 
 data = typer.Typer(no_args_is_help=True, help="Update, correct, compare and restore the dataset.")
@@ -68,7 +69,7 @@ def quarantine(
     """List what was rejected, by reason; or accept some of it."""
     with stdout_for_json(as_json) as write:
         root = prepare()
-        from flows import dataset
+        from flows import data_views, dataset
 
         if accept:
             params = read_params(root, None, None)
@@ -77,12 +78,14 @@ def quarantine(
             return
         rows = dataset.quarantined(root, reason)
         if html:
-            write(str(_written(root, "quarantine.html", _quarantine_page(rows))))
+            from pipeline.dataset.page import quarantine_page
+
+            write(str(_written(root, "quarantine.html", quarantine_page(data_views.by_kind(rows)))))
         elif as_json:
             told = [{"sha256": i.sha256, "path": i.path, "label": i.label, "reason": why} for why, i in rows]
             write(json.dumps(told, indent=1, ensure_ascii=False))
         else:
-            _show_quarantine(rows)
+            data_views.show_quarantine(rows)
 
 
 @data.command()
@@ -90,6 +93,7 @@ def log(as_json: Json = False) -> None:
     """The versions: when, who, why, and what changed."""
     with stdout_for_json(as_json) as write:
         root = prepare()
+        from flows import data_views
         from pipeline.dataset.history import tags, versions
 
         found, names = versions(root), tags(root)
@@ -97,7 +101,7 @@ def log(as_json: Json = False) -> None:
             told = [v.model_dump(mode="json") | {"tags": [n for n, i in names.items() if i == v.number]} for v in found]
             write(json.dumps(told, indent=1, ensure_ascii=False))
         elif found:
-            _show_log(found, names)
+            data_views.show_log(found, names)
         else:
             print("No version yet: `genloop data update` makes the first.")
 
@@ -112,7 +116,7 @@ def diff(
     """What was added, removed and relabelled between two versions."""
     with stdout_for_json(as_json) as write:
         root = prepare()
-        from flows import dataset
+        from flows import data_views, dataset
 
         one, other, found = dataset.diff(root, before, after)
         if html:
@@ -120,9 +124,9 @@ def diff(
 
             write(str(_written(root, f"diff-{one.number}-{other.number}.html", difference_page(one, other, found))))
         elif as_json:
-            write(json.dumps(_difference(one, other, found), indent=1, ensure_ascii=False))
+            write(json.dumps(data_views.told_difference(one, other, found), indent=1, ensure_ascii=False))
         else:
-            _show_difference(one, other, found)
+            data_views.show_difference(one, other, found)
 
 
 @data.command("show")
@@ -171,6 +175,41 @@ def restore(version: Annotated[str, typer.Argument(help="Number, tag, id or late
 
 
 @data.command()
+def forget(
+    sha256: Annotated[list[str] | None, typer.Argument(help="Hashes of items, or their first digits.")] = None,
+    source: Annotated[str, typer.Option(help="All items of this source.")] = "",
+    list_: Annotated[Path | None, typer.Option("--list", help="A file with a hash a line.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go; change nothing.")] = False,
+    why: Why = "asked to forget",
+    as_json: Json = False,
+) -> None:
+    """Erase items from every version, cache and remote for good, and keep them from coming back."""
+    with stdout_for_json(as_json) as write:
+        file = Path(os.path.abspath(list_)) if list_ else None
+        root = prepare()
+        params = read_params(root, None, None)
+        from flows import data_views
+        from flows import forget as erasure
+
+        with only_run(root):
+            asked = erasure.wanted(root, sha256 or [], source, file)
+            if dry_run:
+                plan = erasure.dry_run(root, asked)
+                if as_json:
+                    write(json.dumps(data_views.told_plan(asked, plan), indent=1))
+                else:
+                    data_views.show_plan(asked, plan)
+                return
+            if sys.stdin.isatty() and not as_json:
+                typer.confirm(f"Erase {len(asked.hashes):,} items for good?", abort=True)
+            proof, fault = erasure.forget(root, params, asked, why)
+        if as_json:
+            write(json.dumps(proof.model_dump(mode="json") | {"validation": fault}, indent=1))
+        else:
+            data_views.show_proof(proof, fault)
+
+
+@data.command()
 def push(as_json: Json = False) -> None:
     """Send every version to DVC's remote, from where a clone gets it back."""
     with stdout_for_json(as_json) as write:
@@ -200,14 +239,14 @@ def _chosen(root: Path, sources: dict[str, str]) -> tuple[Any, list[str]]:
 
 
 def _tell(root: Path, params: Any, version: Any, as_json: bool, write: Any) -> None:
-    from flows import dataset
+    from flows import data_views, dataset
     from pipeline.dataset.history import versions
 
     last = version or versions(root)[-1]
     if as_json:
         told = last.model_dump(mode="json") | {
             "changed": version is not None,
-            "unchanged": _unchanged(last) if version else last.items,
+            "unchanged": data_views.unchanged(last) if version else last.items,
             "warnings": dataset.warnings(params, last) if version else [],
         }
         write(json.dumps(told, indent=1, ensure_ascii=False))
@@ -215,110 +254,7 @@ def _tell(root: Path, params: Any, version: Any, as_json: bool, write: Any) -> N
     if version is None:
         print(f"Nothing changed: version {last.number}, {last.items:,} items.")
         return
-    _show_version(version, dataset.warnings(params, version))
-
-
-def _unchanged(version: Any) -> int | None:
-    return None if version.added is None else version.items - version.added
-
-
-def _count(count: int | None) -> str:
-    return "–" if count is None else f"{count:,}"
-
-
-def _show_version(version: Any, warnings: list[str]) -> None:
-    from rich.panel import Panel
-    from rich.table import Table
-
-    facts = Table.grid(padding=(0, 2))
-    changes = {"added": version.added, "removed": version.removed, "relabelled": version.relabelled}
-    facts.add_row("items", f"[b]{version.items:,}[/b]")
-    for name, count in {**changes, "unchanged": _unchanged(version)}.items():
-        facts.add_row(name, _count(count))
-    facts.add_row("rejected", f"{version.rejected:,}")
-    for reason, count in sorted(version.reasons.items(), key=lambda pair: -pair[1]):
-        facts.add_row("", f"{count:,}  {reason}")
-    for warning in warnings:
-        facts.add_row("[yellow]warning[/]", f"[yellow]{warning}[/]")
-    show(Panel(facts, title=f"version {version.number}  {version.id}", expand=False, border_style="green"))
-
-
-def _show_log(versions: list[Any], names: dict[str, int]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("version", "at"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("items", "+", "−", "~", "rejected"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for version in reversed(versions):
-        tags = ", ".join(name for name, number in names.items() if number == version.number)
-        counts = (version.items, version.added, version.removed, version.relabelled, version.rejected)
-        table.add_row(
-            str(version.number),
-            version.at.replace("T", " ")[:16],
-            *map(_count, counts),
-            f"{f'[b]{escape(tags)}[/b]: ' if tags else ''}{escape(version.why)} ({escape(version.by)})",
-        )
-    show(table)
-
-
-def _difference(one: Any, other: Any, found: Any) -> dict[str, Any]:
-    keep = ("sha256", "label", "split", "source", "path", "was")
-    kinds = {n: [{k: getattr(i, k) for k in keep} for i in items] for n, items in found.kinds.items()}
-    return {"before": one.number, "after": other.number, "counts": found.counts, "labels": found.labels} | kinds
-
-
-def _show_difference(one: Any, other: Any, found: Any, most: int = 20) -> None:
-    from rich.console import Group
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("", "item", "label", "source", "path"):
-        table.add_column(heading, no_wrap=heading != "path")
-    for name, sign, colour in (("added", "+", "green"), ("removed", "−", "red"), ("relabelled", "~", "cyan")):
-        items = found.kinds[name]
-        for item in items[:most]:
-            label = item.label or "–" if name != "relabelled" else f"{item.was or '–'} → {item.label or '–'}"
-            cells = (item.sha256[:12], escape(label), escape(item.source), escape(item.path))
-            table.add_row(f"[{colour}]{sign}[/]", *cells)
-        if len(items) > most:
-            table.add_row("", f"and {len(items) - most:,} more {name}")
-    counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items())
-    show(Group(f"version {one.number} to {other.number}: {counts}", table))
-
-
-def _by_kind(rows: list[tuple[str, Any]]) -> dict[str, list[Any]]:
-    from pipeline.validate.items import kind
-
-    found: dict[str, list[Any]] = {}
-    for why, item in rows:
-        found.setdefault(kind(why), []).append(item)
-    return dict(sorted(found.items(), key=lambda pair: -len(pair[1])))
-
-
-def _quarantine_page(rows: list[tuple[str, Any]]) -> str:
-    from pipeline.dataset.page import quarantine_page
-
-    return quarantine_page(_by_kind(rows))
-
-
-def _show_quarantine(rows: list[tuple[str, Any]]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    if not rows:
-        print("Nothing is in quarantine.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("reason", "items", "for example"):
-        table.add_column(heading, justify="right" if heading == "items" else "left")
-    for reason, items in _by_kind(rows).items():
-        table.add_row(escape(reason), f"{len(items):,}", f"{items[0].sha256[:12]}  {escape(items[0].path)}")
-    show(table)
+    data_views.show_version(version, dataset.warnings(params, version))
 
 
 def _written(root: Path, name: str, text: str) -> Path:

@@ -58,6 +58,7 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
             where=f"version {last.number} to now" if last else "",
             remedy="raise drift.stop in params.yaml if that is right, or `genloop data restore` the version before",
         )
+    counts = _counts(store, last, workspace, snapshot.items)
     version = Version(
         number=last.number + 1 if last else 1,
         id=snapshot.id,
@@ -69,7 +70,9 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
         accepted=validation.accepted,
         rejected=validation.rejected,
         reasons=validation.reasons,
-        **_counts(store, last, workspace, snapshot.items),
+        added=counts["added"],
+        removed=counts["removed"],
+        relabelled=counts["relabelled"],
         drift=drift,
         sources=snapshot.sources,
         profile=profile,
@@ -119,7 +122,7 @@ def push(workspace: Path) -> int:
 def label(workspace: Path, params: Params, file: Path, why: str) -> Version | None:
     """Give items other labels, by a CSV with columns sha256 and label. Raises ParamsError, and changes nothing, where
     a row names no item or no label."""
-    with _readable(file), file.open(newline="", encoding="utf-8-sig") as text:
+    with readable(file), file.open(newline="", encoding="utf-8-sig") as text:
         rows = list(csv.DictReader(text))
     if not rows or not {"sha256", "label"} <= rows[0].keys():
         raise ParamsError("no rows with columns sha256 and label", where=str(file), remedy="give both by name")
@@ -151,7 +154,8 @@ def _decide(workspace: Path, params: Params, made: Sequence[tuple[str, str, str]
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def readable(file: Path) -> Iterator[None]:
+    """What goes wrong in reading a CSV file that a person gave, as ParamsError."""
     try:
         yield
     except (OSError, UnicodeDecodeError, csv.Error) as error:

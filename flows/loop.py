@@ -152,7 +152,7 @@ def make_report(
     retry_delay_seconds=[2, 10],
     retry_condition_fn=_passing,
 )
-def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str) -> Batch:
+def deliver(workspace: Path, params: Params, model: ModelVersion) -> Batch:
     from pipeline.generate.order import make_order
     from pipeline.generate.publish import committed
     from pipeline.generate.publish import deliver as publish
@@ -161,7 +161,7 @@ def deliver(workspace: Path, params: Params, model: ModelVersion, snapshot: str)
     with tempfile.TemporaryDirectory() as folder:
         bundle = registry.download_bundle(model, Path(folder))
         classes = tuple(json.loads((bundle / "config.json").read_text())["classes"])
-        order = make_order(params.generate, model, classes, snapshot)
+        order = make_order(params.generate, model, classes, registry.snapshot_of(model))
         done = committed(store, order)
         if done:
             return done
@@ -212,7 +212,7 @@ def loop(workspace: Path, params: Params) -> Summary:
     forget_work(workspace, "generate")
     with timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
-        batch = deliver(workspace, params, champion, shards.snapshot) if champion else None
+        batch = deliver(workspace, params, champion) if champion else None
     if Environment().dvc_push:
         with timed(seconds, "push"):
             push(workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import fcntl
+import io
 import os
 import secrets
 import shutil
@@ -15,6 +16,7 @@ import httpx
 from flows import prefect_schema
 from flows.records import Service
 from pipeline.errors import ServiceError
+from pipeline.files import write_new
 from pipeline.settings import Environment
 
 PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000}
@@ -122,13 +124,6 @@ def _make_credentials(path: Path) -> None:
         "aws_access_key_id": secrets.token_hex(10).upper(),
         "aws_secret_access_key": secrets.token_urlsafe(30),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".aws-credentials-{os.getpid()}-{secrets.token_hex(4)}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        ini.write(file)
-    try:
-        os.link(temporary, path)  # unlike a rename, never replaces another process's
-    except FileExistsError:
-        pass
-    finally:
-        temporary.unlink()
+    text = io.StringIO()
+    ini.write(text)
+    write_new(path, text.getvalue().encode(), mode=0o600)

@@ -1,13 +1,13 @@
 """What people decided about single items: other labels, and rejected ones that are good all the same.
 
-A file of the workspace, one line a decision, added to and never rewritten; the last word on an item holds.
+A file of the workspace, one line a decision; the last word on an item holds. Only what is forgotten leaves it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -57,6 +57,19 @@ def read_decisions(workspace: Path) -> Decisions:
             else:
                 accepted.add(row[0])
     return Decisions(labels, frozenset(accepted))
+
+
+def drop_decisions(workspace: Path, forgotten: Callable[[str], bool]) -> None:
+    """Take away what was decided on items that are forgotten, and with it their hashes. forgotten: of a sha256."""
+    path, out = workspace / NAME, io.StringIO()
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    left = [row for row in rows if row and not forgotten(row[0])]
+    if len(left) < len(rows):
+        csv.writer(out, lineterminator="\n").writerows(left)
+        write_text(path, out.getvalue())
 
 
 def add_decisions(workspace: Path, made: Iterable[Decision]) -> None:

@@ -70,7 +70,7 @@ def link(source: Path, path: Path) -> None:
         shutil.copyfile(source, path)
 
 
-def write_new(path: Path, data: bytes) -> bool:
+def write_new(path: Path, data: bytes, mode: int = 0o644) -> bool:
     """Write whole or not at all, unless the file is there already: False then. Of several at once, one writes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
@@ -79,7 +79,7 @@ def write_new(path: Path, data: bytes) -> bool:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, mode)
         os.link(temporary, path)  # unlike a rename, never replaces
     except FileExistsError:
         return False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import ParamsError
@@ -189,6 +189,7 @@ class Environment(BaseSettings):
     mlflow_uri: str = ""
     dvc_push: bool = True
     processes: Annotated[int, Field(ge=0)] = 0
+    tombstone_key: SecretStr = SecretStr("")
 
 
 def registry_uri(workspace: Path) -> str:

@@ -26,11 +26,15 @@ class Origin(Value):
 
 
 class Snapshot(Value):
-    """What was collected. `id` is the hash of the set of (sha256, label, split), whatever their order."""
+    """What was collected. `id` is the hash of the set of (sha256, label, split), whatever their order.
+
+    ignored: hidden files; forgotten: items that were kept out because they are not to come back.
+    """
 
     id: str
     items: int
     ignored: int
+    forgotten: int = 0
     parts: tuple[Part, ...]
     sources: tuple[Origin, ...] = ()
 

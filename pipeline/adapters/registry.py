@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,44 @@ class Registry:
         """Put a file beside the version's run, in place of one of that name."""
         run = self.client.get_model_version(model.name, str(model.version)).run_id
         self.client.log_text(run, text, name)
+
+    def trained_on(self, snapshots: Collection[str]) -> list[ModelVersion]:
+        """Every version, of whatever name, that was trained on one of these snapshots."""
+        found = [v for v in self._all_versions() if v.tags.get("snapshot") in snapshots and "bundle" in v.tags]
+        return sorted((_value(v, "") for v in found), key=lambda model: (model.name, model.version))
+
+    def _all_versions(self) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_model_versions(max_results=1000, page_token=token)
+            yield from page
+            if not (token := page.token):
+                return
+
+    def snapshot_of(self, model: ModelVersion) -> str:
+        """The id of the snapshot that it was trained on."""
+        return str(self.client.get_model_version(model.name, str(model.version)).tags["snapshot"])
+
+    def tag(self, model: ModelVersion, name: str, value: str) -> None:
+        self.client.set_model_version_tag(model.name, str(model.version), name, value)
+
+    def tags(self, model: ModelVersion) -> dict[str, str]:
+        return dict(self.client.get_model_version(model.name, str(model.version)).tags)
+
+    def remove_files(self, model: ModelVersion, names: Sequence[str]) -> list[str]:
+        """Take files and folders away from beside the version's run; those that were there."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        run = self.client.get_run(self.client.get_model_version(model.name, str(model.version)).run_id)
+        there = [name for name in names if name in self.files(model)]
+        for name in there:
+            get_artifact_repository(run.info.artifact_uri).delete_artifacts(name)
+        return there
+
+    def files(self, model: ModelVersion) -> list[str]:
+        """What lies beside the version's run."""
+        run = self.client.get_model_version(model.name, str(model.version)).run_id
+        return [entry.path for entry in self.client.list_artifacts(run)]
 
     def scorecard(self, model: ModelVersion) -> Scorecard:
         """The scorecard that the version was registered with."""

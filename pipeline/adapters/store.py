@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,10 @@ class Store(Protocol):
         ...
 
     def get(self, key: str) -> bytes | None: ...
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """Those that begin so, in order."""
+        ...
 
     def check(self) -> None:
         """Return if the store can be used. Raises ServiceError."""
@@ -47,6 +52,11 @@ class FolderStore:
     def get(self, key: str) -> bytes | None:
         path = self._path(key)
         return path.read_bytes() if path.is_file() else None
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        found = (path.relative_to(self.folder).as_posix() for path in files)
+        yield from sorted(key for key in found if key.startswith(prefix))
 
     def check(self) -> None:
         if not self.folder.is_dir():
@@ -111,6 +121,15 @@ class S3Store:
             if isinstance(cause, ClientError) and cause.response["Error"]["Code"] in ("NoSuchKey", "404"):
                 return None
             raise
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        token: dict[str, str] = {}
+        while True:
+            page = self._call("list_objects_v2", Prefix=prefix, **token)
+            yield from (entry["Key"] for entry in page.get("Contents", ()))
+            if not page.get("IsTruncated"):
+                return
+            token = {"ContinuationToken": page["NextContinuationToken"]}
 
     def check(self) -> None:
         self.get("batches/")

@@ -93,6 +93,26 @@ class Versions:
             self._yaml().dump(lock, temporary)
         Versions(self._root)._repo.checkout(targets=[out], force=True)  # one that reads the lock anew
 
+    def store(self, folder: Path) -> dict[str, Any]:
+        """Put a folder into the cache; md5, size and nfiles, as `stored` tells them."""
+        from dvc_data.hashfile.build import build
+        from dvc_data.hashfile.transfer import transfer
+        from dvc_objects.fs.local import localfs
+
+        cache = self._repo.cache.local
+        staging, meta, made = build(cache, str(folder), localfs, "md5")
+        if (done := transfer(staging, cache, {made.hash_info}, shallow=False)).failed:
+            raise GenloopError(f"{len(done.failed)} files could not be put into DVC's cache", where=str(folder))
+        return {"md5": made.hash_info.value, "size": meta.size, "nfiles": meta.nfiles}
+
+    def drop(self, stages: Sequence[str]) -> None:
+        """Take stages for never run."""
+        lock = self._lock()
+        for stage in stages:
+            lock["stages"].pop(stage, None)
+        with replacing(self._root / "dvc.lock") as temporary:
+            self._yaml().dump(lock, temporary)
+
     def _lock(self) -> Any:
         return self._yaml().load(self._root / "dvc.lock")
 
@@ -122,19 +142,24 @@ class Versions:
             config["remote"]["store"] = remote
             config["core"]["remote"] = "store"
 
+    @property
+    def aimed(self) -> bool:
+        """Whether the default remote of this machine is one that `set_remote` made."""
+        return "store" in self._repo.config.load_one("local").get("remote", {})
+
     def push(self) -> int:
         """Send what the remote lacks of the workspace's versions; how many files. Raises ServiceError."""
         with self._reaching_remote():
             return int(self._repo.push())
 
-    def push_folders(self, folders: Sequence[str]) -> int:
+    def push_folders(self, folders: Sequence[str], remote: str | None = None) -> int:
         """Send what the remote lacks of stored folders and their files; how many of them. Raises ServiceError."""
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.transfer import transfer
 
         wanted = {HashInfo("md5", md5) for md5 in folders}
         with self._reaching_remote():
-            sent = transfer(self._repo.cache.local, self._repo.cloud.get_remote_odb(), wanted, shallow=False)
+            sent = transfer(self._repo.cache.local, self._repo.cloud.get_remote_odb(remote), wanted, shallow=False)
             if sent.failed:
                 raise OSError(f"{len(sent.failed)} files could not be sent")
             return len(sent.transferred)

@@ -88,18 +88,20 @@ class Before:
 
 
 class Memory:
-    """What was found in the images of a snapshot that are gone from it, by their bytes' hash."""
+    """What was found in the images of a snapshot that are gone from it, by the hash of their bytes as they are read."""
 
     def __init__(self, before: Before, gone: Mapping[str, set[str] | None]) -> None:
+        import pyarrow.compute as pc
+
         self._before = before
         self._places: dict[str, tuple[int, int]] = {}
         for index, part in enumerate(before.parts if gone else ()):
             path = before.folder / "parts" / part.name
             leaving = ~_staying(path, gone)
             if leaving.any():
-                table = _columns(path, ["sha256", "problem"])
+                table = _columns(path, ["sha256", "original", "problem"])
                 left = np.flatnonzero(leaving & table["problem"].is_null().to_numpy())
-                found = table["sha256"].take(left).to_pylist()
+                found = pc.coalesce(table["original"], table["sha256"]).take(left).to_pylist()
                 self._places |= {sha256: (index, int(row)) for sha256, row in zip(found, left, strict=True)}
         self._part = lru_cache(2)(self._read)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pipeline.collect.door import OPEN, Door
 from pipeline.collect.items import IGNORED, RawItem
 from pipeline.collect.labels import settled
 from pipeline.collect.ledger import Unit
@@ -38,15 +39,21 @@ class Piece:
 
 
 def pieces(
-    source: Source, workspace: Path, max_item_bytes: int, contents: Listing, units: Iterable[str], recall: Recall | None
+    source: Source,
+    workspace: Path,
+    max_item_bytes: int,
+    contents: Listing,
+    units: Iterable[str],
+    recall: Recall | None,
+    door: Door = OPEN,
 ) -> Iterator[Piece]:
     """recall: what is known of content already; None where nothing is."""
-    plain = _Gathered(source.name, recall)
+    plain = _Gathered(source.name, recall, door)
     for unit, items in read_units(source.uri, workspace, max_item_bytes, contents, units):
         if unit in contents.containers:
             if plain.units:
                 yield plain.piece()
-            yield from _container(source, unit, contents.stamps[unit], items, recall)
+            yield from _container(source, unit, contents.stamps[unit], items, _Gathered(source.name, recall, door))
         else:
             for item in items:
                 plain.add(unit, _ruled(source, item))
@@ -57,10 +64,8 @@ def pieces(
         yield plain.piece()
 
 
-def _container(
-    source: Source, unit: str, stamp: str, items: Iterable[RawItem], recall: Recall | None
-) -> Iterator[Piece]:
-    gathered, opens, guesses = _Gathered(source.name, recall), True, dict[str, str | None]()
+def _container(source: Source, unit: str, stamp: str, items: Iterable[RawItem], gathered: _Gathered) -> Iterator[Piece]:
+    opens, guesses = True, dict[str, str | None]()
     for item in items:
         if item.guessed and item.problem != IGNORED:
             guesses[item.path.rpartition("/")[0]] = item.label
@@ -96,8 +101,8 @@ def _ruled(source: Source, item: RawItem) -> RawItem:
 class _Gathered:
     """Items until they are enough for a chunk."""
 
-    def __init__(self, source: str, recall: Recall | None) -> None:
-        self.source, self.recall, self.ignored = source, recall, 0
+    def __init__(self, source: str, recall: Recall | None, door: Door) -> None:
+        self.source, self.recall, self.door, self.ignored = source, recall, door, 0
         self._begin()
 
     def _begin(self) -> None:
@@ -128,7 +133,7 @@ class _Gathered:
             for row, item in enumerate(self.items):
                 if item.data and (entry := self.recall(hashlib.sha256(item.data).hexdigest())):
                     known[row] = entry
-        chunk = Chunk(self.source, self.of, self.items, known)
+        chunk = Chunk(self.source, self.of, self.items, known, self.door)
         piece = Piece(chunk, tuple(self.units), opens, closes, labels)
         self._begin()
         return piece

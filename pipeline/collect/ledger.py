@@ -21,12 +21,14 @@ BATCH_ROWS = 50_000
 
 
 class Unit(NamedTuple):
-    """A file of a source that was read whole. ignored: how many hidden files are in it."""
+    """A file of a source that was read whole. ignored: how many hidden files are in it; forgotten: how many items of it
+    were kept out because they are not to come back."""
 
     source: str
     unit: str
     stamp: str
     ignored: int = 0
+    forgotten: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def write_ledger(path: Path, keys: Mapping[str, str], units: Iterable[Unit]) -> 
     import pyarrow.parquet as pq
 
     text, whole = pa.string(), pa.int64()
-    columns = list(zip(*units, strict=True)) or [(), (), (), ()]
-    schema = pa.schema([("source", text), ("unit", text), ("stamp", text), ("ignored", whole)])
+    columns = list(zip(*units, strict=True)) or [() for _ in Unit._fields]
+    types = (text, text, text, whole, whole)
+    schema = pa.schema(list(zip(Unit._fields, types, strict=True)))
     told = schema.with_metadata({b"genloop": json.dumps(dict(keys)).encode()})
     arrays = [pa.array(column, entry.type) for column, entry in zip(columns, schema, strict=True)]
     with replacing(path) as temporary:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import pixels
+from pipeline.collect.door import OPEN, Door
 from pipeline.collect.items import RawItem
 from pipeline.decisions import Decisions
 from pipeline.media.image import Inspection
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GROUP_ROWS = 2000
-TEXTS = ("label", "split", "format", "mode", "problem", "source", "unit")  # few different ones
+TEXTS = ("label", "split", "format", "mode", "problem", "source", "unit", "stripped")  # few different ones
 
 
 class Known(NamedTuple):
@@ -31,10 +33,14 @@ class Known(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Inspected items, and their pixels where those are to be kept, uint8 [N, H, W, C]."""
+    """Inspected items, and their pixels where those are to be kept, uint8 [N, H, W, C].
+
+    forgotten: by unit, how many were kept out because they are not to come back.
+    """
 
     table: pa.Table
     pixels: NDArray[np.uint8] | None
+    forgotten: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -45,29 +51,54 @@ class Chunk:
     units: list[str]
     items: list[RawItem]
     known: dict[int, Known]
+    door: Door = OPEN
+
+
+class _Entry(NamedTuple):
+    """An item as it is kept. original: the hash of what was read, where that is not what is kept."""
+
+    item: RawItem
+    unit: str
+    sha256: str
+    original: str | None
+    stripped: str | None
+    known: Known | None
 
 
 def inspected(chunk: Chunk) -> Rows:
-    """Each item as a row."""
+    """Each item as a row, but for those that were forgotten."""
     import pyarrow as pa
 
-    if not chunk.items:
-        return Rows(schema().empty_table(), None)
-    contents = [item.data for item in chunk.items]
-    inspections, block = _inspections(contents, chunk.known)
+    entries, forgotten = _admitted(chunk)
+    if not entries:
+        return Rows(schema().empty_table(), None, forgotten)
+    contents = [entry.item.data for entry in entries]
+    inspections, block = _inspections(contents, {row: e.known for row, e in enumerate(entries) if e.known})
     *columns, problems = zip(*inspections, strict=True)
     images = pa.StructArray.from_arrays(
-        [pa.array(contents, pa.binary()), pa.array([text(item.path) for item in chunk.items], pa.string())],
+        [pa.array(contents, pa.binary()), pa.array([text(entry.item.path) for entry in entries], pa.string())],
         ["bytes", "path"],
     )
-    labels = [None if item.label is None else text(item.label) for item in chunk.items]
-    why = [item.problem or problem for item, problem in zip(chunk.items, problems, strict=True)]
-    sizes, splits = list(map(len, contents)), [item.split for item in chunk.items]
-    places = [[chunk.source] * len(contents), list(map(text, chunk.units)), [False] * len(contents)]
-    sha256 = [hashlib.sha256(data).hexdigest() for data in contents]
-    values = [labels, splits, sha256, sizes, *columns, why, *places]
+    labels = [None if entry.item.label is None else text(entry.item.label) for entry in entries]
+    why = [entry.item.problem or problem for entry, problem in zip(entries, problems, strict=True)]
+    sizes, splits = list(map(len, contents)), [entry.item.split for entry in entries]
+    places = [[chunk.source] * len(contents), [text(entry.unit) for entry in entries], [False] * len(contents)]
+    origins = [[entry.original for entry in entries], [entry.stripped for entry in entries]]
+    values = [labels, splits, [entry.sha256 for entry in entries], sizes, *columns, why, *places, *origins]
     arrays = [pa.array(v, field.type) for v, field in zip(values, list(schema())[1:], strict=True)]
-    return Rows(pa.Table.from_arrays([images, *arrays], schema=schema()), block)
+    return Rows(pa.Table.from_arrays([images, *arrays], schema=schema()), block, forgotten)
+
+
+def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
+    """The items that may stay, and of the others how many there are in each unit."""
+    tombstones, entries, forgotten = chunk.door.tombstones, [], Counter[str]()
+    for row, (item, unit) in enumerate(zip(chunk.items, chunk.units, strict=True)):
+        sha256 = hashlib.sha256(item.data).hexdigest()
+        if tombstones.hold(sha256):
+            forgotten[text(unit)] += 1
+        else:
+            entries.append(_Entry(item, unit, sha256, None, None, chunk.known.get(row)))
+    return entries, forgotten
 
 
 def _inspections(
@@ -95,6 +126,7 @@ def schema() -> pa.Schema:
     fields += [("format", text), ("mode", text), ("width", whole), ("height", whole), ("brightness", real)]
     fields += [("contrast", real), ("dhash", text), ("problem", text), ("source", text), ("unit", text)]
     fields += [("accepted", pa.bool_())]  # by a person, whatever validation says
+    fields += [("original", text), ("stripped", text)]  # hash of the bytes as read, and what was taken out of them
     return pa.schema(fields)
 
 
@@ -119,7 +151,7 @@ def write_part(folder: Path, table: pa.Table) -> Part:
     import pyarrow.parquet as pq
 
     paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
-    names = ("sha256", "split", "problem", "label", "source", "unit")
+    names = ("sha256", "split", "problem", "label", "source", "unit", "original")
     accepted = table["accepted"].cast(pa.string())
     rows = joined([*(table[name] for name in names), accepted, paths], "\0", "\0\0")
     part = Part(name=f"{digest(rows)}.parquet", items=len(table))

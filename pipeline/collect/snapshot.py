@@ -12,6 +12,7 @@ from pathlib import Path
 from pipeline import pixels
 from pipeline.collect.before import Before, Memory, Plan, read_before
 from pipeline.collect.chunks import Piece, pieces, wanted
+from pipeline.collect.door import door_of
 from pipeline.collect.ledger import Unit, name_of, write_ledger
 from pipeline.collect.parts import Chunk, Rows, content_id, decided, inspected, text
 from pipeline.collect.sources import Listing, listing
@@ -57,7 +58,7 @@ def collect(
     units = [*plan.held, *(unit for _, made in writer.entries for unit in made)]
     with replacing_folder(out) as folder:
         parts = _parts(workspace, before, plan, staging, writer.entries, kept, folder / "parts")
-        snapshot = _snapshot(folder / "parts", parts, settings, sum(unit.ignored for unit in units))
+        snapshot = _snapshot(folder / "parts", parts, settings, units)
         write_json(folder / "snapshot.json", snapshot.model_dump(mode="json"))
         others = {name: key for name, key in before.ledger.keys.items() if only}
         write_ledger(ledgers / f"{name_of(snapshot)}.parquet", others | keys, units)
@@ -77,6 +78,7 @@ def _read(
     progress: Callable[[int], None],
 ) -> None:
     """Inspect and write every wanted unit that is not written yet."""
+    door = door_of(workspace)
     read = {(unit.source, unit.unit) for _, units in writer.entries for unit in units}
     stream = chain.from_iterable(
         pieces(
@@ -86,6 +88,7 @@ def _read(
             listings[name],
             (unit for unit in plan.wanted[name] if (name, text(unit)) not in read),
             memory if memory else None,
+            door,
         )
         for name, source in chosen.items()
     )
@@ -169,7 +172,7 @@ def _items(found: Iterable[Piece]) -> int:
     return sum(len(piece.chunk.items) for piece in found)
 
 
-def _snapshot(folder: Path, parts: set[Part], settings: Collect, ignored: int) -> Snapshot:
+def _snapshot(folder: Path, parts: set[Part], settings: Collect, units: Sequence[Unit]) -> Snapshot:
     """Raises SourceError where none of the parts holds an image."""
     ordered = tuple(sorted(parts, key=lambda part: part.name))
     identity, images = content_id([folder / part.name for part in ordered])
@@ -180,7 +183,8 @@ def _snapshot(folder: Path, parts: set[Part], settings: Collect, ignored: int) -
     return Snapshot(
         id=identity,
         items=sum(part.items for part in ordered),
-        ignored=ignored,
+        ignored=sum(unit.ignored for unit in units),
+        forgotten=sum(unit.forgotten for unit in units),
         parts=ordered,
         sources=tuple(origins),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from pipeline.collect.chunks import Piece
@@ -26,6 +27,7 @@ class Writer:
         self._parts: list[Part] = []
         self._units: list[Unit] = []
         self._group: list[Rows] = []
+        self._forgotten = Counter[tuple[str, str]]()  # by source and unit
         self._items = self._bytes = 0
         self._inside = False  # a container
 
@@ -35,6 +37,8 @@ class Writer:
             self._inside = True
         self._group.append(rows)
         self._units.extend(piece.done)
+        for unit, count in rows.forgotten.items():
+            self._forgotten[piece.chunk.source, unit] += count
         self._items += len(rows.table)
         self._bytes += rows.table.nbytes + (0 if rows.pixels is None else rows.pixels.nbytes)
         if piece.closes:
@@ -52,8 +56,10 @@ class Writer:
         """Note the parts that are written, and the units that stand in them."""
         self._flush()
         if self._parts or self._units:
-            self.entries.append(self._staging.add(len(self.entries), self._parts, self._units))
+            units = [unit._replace(forgotten=self._forgotten[unit.source, unit.unit]) for unit in self._units]
+            self.entries.append(self._staging.add(len(self.entries), self._parts, units))
             self._parts, self._units = [], []
+            self._forgotten.clear()
 
     def _flush(self) -> None:
         if self._items:

@@ -1,4 +1,4 @@
-"""The versions of a dataset: one small file each in the workspace's `versions/`, for git to keep; never rewritten."""
+"""The versions of a dataset: one small file each in the workspace's `versions/`, for git to keep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.dataset.profile import Profile
 from pipeline.errors import GenloopError
-from pipeline.files import write_json, write_new
+from pipeline.files import write_json, write_new, write_text
 from pipeline.values import Origin, Value
 
 FOLDER, TAGS = Path("versions"), Path("versions/tags.json")
@@ -25,6 +25,7 @@ class Version(Value):
     """A snapshot that was validated. number: 1, 2, …; id: of its content; restores: the number of one it brought back.
 
     added, removed and relabelled: items, against the version before it; None where that one's files are lost.
+    forgotten: items that it had and were erased since; was: its ids before that.
     """
 
     number: int
@@ -44,6 +45,12 @@ class Version(Value):
     sources: tuple[Origin, ...]
     profile: Profile
     restores: int | None = None
+    forgotten: int = 0
+    was: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> set[str]:
+        return {self.id, *self.was}
 
 
 def versions(workspace: Path) -> list[Version]:
@@ -58,9 +65,21 @@ def versions(workspace: Path) -> list[Version]:
 
 
 def add_version(workspace: Path, version: Version) -> None:
-    data = json.dumps(version.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    if not write_new(workspace / FOLDER / f"{version.number:06}.json", data.encode()):
+    if not write_new(_path(workspace, version), _text(version).encode()):
         raise GenloopError(f"version {version.number} is there already", where=str(workspace / FOLDER))
+
+
+def rewrite_version(workspace: Path, version: Version) -> None:
+    """In place of the one of that number: only where some of it had to be forgotten."""
+    write_text(_path(workspace, version), _text(version))
+
+
+def _path(workspace: Path, version: Version) -> Path:
+    return workspace / FOLDER / f"{version.number:06}.json"
+
+
+def _text(version: Version) -> str:
+    return json.dumps(version.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def tags(workspace: Path) -> dict[str, int]:
@@ -87,7 +106,7 @@ def version_of(workspace: Path, name: str) -> Version:
         return known[-1]
     found = [version for version in known if version.number == number]
     if not found and len(name) >= 6:
-        matching = [version for version in known if version.id.startswith(name)]
+        matching = [version for version in known if any(identity.startswith(name) for identity in version.ids)]
         found = matching[-1:] if len({version.id for version in matching}) == 1 else []
     if not found:
         raise GenloopError(f"there is no version {name}", remedy="`genloop data log` lists them")

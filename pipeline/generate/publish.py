@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,18 @@ def committed(store: Store, order: Order) -> Batch | None:
     """The batch, where this very order was delivered before."""
     found = store.get(f"{prefix(order)}/{COMMIT}")
     return Batch.model_validate(json.loads(found)["batch"]) if found else None
+
+
+def batches(store: Store) -> Iterator[Batch]:
+    """Every batch that is committed."""
+    for key in store.keys("batches/"):
+        if key.endswith(f"/{COMMIT}") and (found := store.get(key)):
+            yield Batch.model_validate(json.loads(found)["batch"])
+
+
+def notices(batch: str) -> str:
+    """Where notes are added to a batch's record after it was committed."""
+    return f"batches/{batch}/notices/"
 
 
 def deliver(store: Store, order: Order, load: Callable[[], Bundle], progress: Callable[[int], None]) -> Batch:

@@ -6,11 +6,22 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
 
+def command(workspace: Path, *arguments: str, **environment: str) -> dict[str, Any]:
+    """What subprocess takes; its output is kept from the terminal."""
+    return {
+        "args": [sys.executable, "-m", "flows.cli", *arguments],
+        "env": {**os.environ, "GENLOOP_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1", **environment},
+        "cwd": ROOT,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
+
+
 def genloop(workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "flows.cli", *arguments]
-    environment = {**os.environ, "GENLOOP_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    told = command(workspace, *arguments, **environment) | {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.run(**told, text=True, timeout=400)
