@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from pipeline import pixels
 from pipeline.collect.before import Before, Memory, Plan, read_before
-from pipeline.collect.chunks import Piece, pieces, wanted
+from pipeline.collect.chunks import pieces, wanted
+from pipeline.collect.decoding import inspected_pieces
 from pipeline.collect.door import door_of
 from pipeline.collect.ledger import Unit, name_of, write_ledger
-from pipeline.collect.parts import Chunk, Rows, content_id, decided, inspected, text
+from pipeline.collect.parts import content_id, decided, text
 from pipeline.collect.sources import Listing, listing
 from pipeline.collect.staging import Entry, Staging
-from pipeline.collect.writer import PART_BYTES, Writer
+from pipeline.collect.writer import Writer
 from pipeline.decisions import read_decisions
 from pipeline.errors import SourceError
 from pipeline.files import link, recover, replacing_folder, sha256_json, write_json
-from pipeline.parallel import each
 from pipeline.settings import Collect, Source
 from pipeline.values import Origin, Part, Snapshot
-
-INLINE_ITEMS = 2000
-IMPORTS = ("pyarrow", "pipeline.media.image", "PIL.PngImagePlugin", "PIL.JpegImagePlugin")
 
 
 def collect(
@@ -93,7 +89,7 @@ def _read(
         for name, source in chosen.items()
     )
     done = 0
-    for piece, rows in _inspected(stream):
+    for piece, rows in inspected_pieces(stream):
         writer.take(piece, rows)
         done += len(rows.table)
         progress(done)
@@ -147,29 +143,6 @@ def _current(listings: Mapping[str, Listing]) -> Callable[[Unit], bool]:
         return found is not None and found.stamps.get(unit.unit) == unit.stamp
 
     return current
-
-
-def _inspected(stream: Iterator[Piece]) -> Iterator[tuple[Piece, Rows]]:
-    """In order. Few items inline, more of them in processes with a bounded queue."""
-    first: list[Piece] = []
-    while _items(first) < INLINE_ITEMS and sum(len(i.data) for p in first for i in p.chunk.items) < PART_BYTES:
-        if (piece := next(stream, None)) is None:
-            yield from ((piece, inspected(piece.chunk)) for piece in first)
-            return
-        first.append(piece)
-    waiting: deque[Piece] = deque()
-
-    def chunks() -> Iterator[Chunk]:
-        for piece in chain(first, stream):
-            waiting.append(replace(piece, chunk=replace(piece.chunk, items=[], known={})))
-            yield piece.chunk
-
-    for rows in each(inspected, chunks(), IMPORTS):
-        yield waiting.popleft(), rows
-
-
-def _items(found: Iterable[Piece]) -> int:
-    return sum(len(piece.chunk.items) for piece in found)
 
 
 def _snapshot(folder: Path, parts: set[Part], settings: Collect, units: Sequence[Unit]) -> Snapshot:

@@ -12,10 +12,12 @@ from pipeline.dataset.diff import Difference, Item
 from pipeline.dataset.history import Version
 from pipeline.dataset.profile import BINS
 from pipeline.manifest import read_rows
-from pipeline.media.image import thumbnail
+from pipeline.media.image import PLUGINS, thumbnail
+from pipeline.parallel import Limits, each
 
 SHOWN = 60  # pictures of each kind, evenly over the paths
 SIDE = 64
+LIMITS = Limits(timeout_s=10, memory_bytes=3 * 2**30)  # among the quarantined is what a decoder died of
 TITLES = {"added": "Added", "removed": "Removed", "relabelled": "Under another label"}
 
 
@@ -64,15 +66,20 @@ def _pictures(items: Sequence[Item]) -> list[Picture]:
     shown = sorted(
         (items[index * len(items) // count] for index in range(count)), key=lambda item: (str(item.file), item.row)
     )
-    pictures = []
+    contents = list[bytes]()
     for file, group in groupby(shown, key=lambda item: item.file):
-        members = list(group)
-        for item, data in zip(members, read_rows(file, [item.row for item in members]), strict=True):
-            png, label = thumbnail(data, SIDE), item.label or "no label"
-            caption = label if item.was is None else f"{item.was} → {label}"
-            title = f"{item.path}\n{item.sha256}"
-            pictures.append(Picture(base64.b64encode(png).decode(), caption, title))
+        contents += read_rows(file, [item.row for item in group])
+    pictures = []
+    for item, png in zip(shown, each(_thumbnail, contents, PLUGINS, LIMITS, lambda *_: b""), strict=True):
+        label = item.label or "no label"
+        caption = label if item.was is None else f"{item.was} → {label}"
+        title = f"{item.path}\n{item.sha256}"
+        pictures.append(Picture(base64.b64encode(png).decode(), caption, title))
     return sorted(pictures, key=lambda picture: picture.title)
+
+
+def _thumbnail(data: bytes) -> bytes:
+    return thumbnail(data, SIDE)
 
 
 def _bars(before: Version, after: Version) -> list[Bars]:

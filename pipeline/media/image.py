@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+PLUGINS = tuple(f"PIL.{name}ImagePlugin" for name in ("Png", "Jpeg", "WebP", "Bmp", "Gif", "Tiff", "Ppm"))
 MAX_PIXELS = 64_000_000
 STATS_SIDE = 256
 SMALL_SIDE = 64  # pixels; the decoded image is kept up to it
 MODES = ("L", "RGB", "RGBA")
 MEASURED_PIXELS = 2**22  # at once: 16 MiB of float32
+NEEDS_MEMORY = "needs too much memory"
 SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 ORIENTED = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
 
@@ -48,6 +50,8 @@ def inspect_all(contents: Sequence[bytes]) -> tuple[list[Inspection], NDArray[np
     With them uint8 [N, H, W, C], the pixels of all, black where there is a problem; None unless they are small,
     upright and alike in size and mode: then `normalise` to that size and mode would give the same.
     """
+    if not contents:
+        return [], None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         looked = [_look(data) for data in contents]
@@ -101,6 +105,8 @@ def _look(data: bytes) -> tuple[Inspection, NDArray[np.uint8] | None, NDArray[np
         return Inspection(*head), pixels[:, :, 0] if image.mode == "L" else _greys(image), pixels
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return _faulty("decompression bomb", *head), None, None
+    except MemoryError:
+        return _faulty(NEEDS_MEMORY, *head), None, None
     except UnidentifiedImageError:
         known = data.startswith(SIGNATURES)
         return _faulty("truncated or damaged image: header unreadable" if known else "not an image"), None, None

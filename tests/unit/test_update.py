@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def contents(root: Path) -> dict[str, str]:
 
 def paths(root: Path) -> list[str]:
     return sorted(read_manifest(root / "snapshot")["path"].to_pylist())
+
+
+def here(function: Callable[[Any], Any], tasks: Iterable[Any], *_: object) -> Iterator[Any]:
+    """Each task in this process."""
+    return map(function, tasks)
 
 
 TREE = {f"{label}/{i}.png": png(i + 10 * (label == "b")) for label in "ab" for i in range(4)}
@@ -87,6 +93,7 @@ def test_what_was_known_by_its_bytes_is_not_decoded_again(tmp_path: Path, monkey
         return inspect_all(found)
 
     monkeypatch.setattr("pipeline.media.image.inspect_all", watched)
+    monkeypatch.setattr("pipeline.collect.decoding.each", here)
     for path in tree.rglob("*.png"):
         os.utime(path)
     assert update(tmp_path, settings) == before and not decoded
@@ -186,8 +193,7 @@ def test_a_source_that_fails_half_way_is_gone_on_with(tmp_path: Path, monkeypatc
     """What was read before the fault is not read again, and ends in the same snapshot."""
     monkeypatch.setattr(writer, "PART_ITEMS", 3)
     monkeypatch.setattr(chunks, "CHUNK_ITEMS", 3)
-    monkeypatch.setattr("pipeline.collect.snapshot.INLINE_ITEMS", 1)
-    monkeypatch.setattr("pipeline.collect.snapshot.each", lambda function, tasks, _: map(function, tasks))
+    monkeypatch.setattr("pipeline.collect.decoding.each", here)
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     tree = folder(tmp_path / "s", TREE | {"z.tar": tar({f"w/a/{i}.png": png(40 + i) for i in range(7)})})
@@ -214,7 +220,7 @@ import sys
 from pathlib import Path
 from pipeline.collect import chunks, snapshot, writer
 from pipeline.settings import Collect
-writer.PART_ITEMS, chunks.CHUNK_ITEMS, snapshot.INLINE_ITEMS = 40, 10, 10**9
+writer.PART_ITEMS, chunks.CHUNK_ITEMS = 40, 10
 root = Path(sys.argv[1])
 snapshot.collect(Collect(source=sys.argv[2]), root, root / "snapshot", root / "pixels", root / "ledgers")
 """
