@@ -15,12 +15,15 @@ import pyarrow.compute as pc
 from flows.staleness import NONE, bring_up_to_date, collect_if_changed, forget_collected, note_as_collected
 from pipeline import decisions, stages
 from pipeline.adapters.versions import Versions
+from pipeline.collect.door import OWN
 from pipeline.dataset.diff import Difference, Files, Item, difference
 from pipeline.dataset.history import Stored, Version, add_version, version_of, versions
 from pipeline.dataset.profile import drifts, findings, profile_of
 from pipeline.errors import GenloopError, ParamsError, ValidationError
 from pipeline.files import replacing
+from pipeline.generated import SIDE, read_generated
 from pipeline.manifest import read_bytes, read_manifest
+from pipeline.media.image import areas_of
 from pipeline.settings import Params
 from pipeline.values import Validation
 
@@ -142,7 +145,7 @@ def accept(workspace: Path, params: Params, hashes: Sequence[str], why: str) -> 
     for sha256 in hashes:
         if sha256 not in problems:
             raise ParamsError("no such item", where=sha256, remedy="`genloop data quarantine --json` has the hashes")
-        if problems[sha256]:
+        if problems[sha256] and not problems[sha256].startswith(OWN):
             raise ParamsError(f"it can't be accepted: {problems[sha256]}", where=sha256, remedy="mend it at its source")
     return _decide(workspace, params, [(sha256, decisions.ACCEPT, "") for sha256 in hashes], why)
 
@@ -201,8 +204,19 @@ def item(workspace: Path, name: str) -> dict[str, Any]:
         "copies": len(found),
         "rejected": rejected[0] if rejected else None,
         "versions": versions_with(workspace, sha256),
+        "stripped": row["stripped"],
+        "near": _near(workspace, row),
         "picture": str(_picture(workspace, row)),
     }
+
+
+def _near(workspace: Path, row: dict[str, Any]) -> dict[str, float]:
+    """The batches with the images most like the item; up to 1, the two would be taken for copies of each other."""
+    own = read_generated(workspace / stages.GENERATED)
+    if not own or row["problem"]:
+        return {}
+    areas = areas_of(read_bytes(workspace / stages.SNAPSHOT, row["part"], [row["row"]]), SIDE)
+    return dict(own.nearest(areas[0]))
 
 
 def _picture(workspace: Path, row: dict[str, Any]) -> Path:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows.guard import note_own_batches
 from pipeline import decisions, stages
 from pipeline.adapters.versions import Versions
 from pipeline.errors import ERRORS, GenloopError, ServiceError, SourceError
@@ -28,6 +29,7 @@ def collect_if_changed(workspace: Path, params: Params, only: Sequence[str] = ()
     }
     if not only and state == before and (workspace / stages.SNAPSHOT / "snapshot.json").exists():
         return False
+    note_own_batches(workspace, params)
     stages.run_stage("collect", workspace, only)
     Versions(workspace).commit("collect")
     write_json(workspace / COLLECTED, state if not only or tuple(only) == NONE else {})

@@ -57,11 +57,13 @@ class Source(Value):
 
 
 class Collect(Value):
-    """`sources`, where there are any, stand in place of `source`."""
+    """`sources`, where there are any, stand in place of `source`. generated: what is done with images of our own
+    batches, and near-copies of them, that a source brings back."""
 
     source: str = ""
     sources: tuple[Source, ...] = ()
     max_item_bytes: PositiveInt = 64 * 2**20
+    generated: Literal["reject", "keep"] = "reject"
 
     @model_validator(mode="after")
     def _named(self) -> Collect:

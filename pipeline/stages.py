@@ -30,14 +30,14 @@ SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/cu
 PROGRESS = Path("data/progress.png")
 SCORECARD, PICTURES = Path("data/scorecard.json"), Path("data/pictures")
 CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"), Path("runs/stages")
-PIXELS, LEDGERS = Path("runs/pixels"), Path("runs/ledgers")
+PIXELS, LEDGERS, GENERATED = Path("runs/pixels"), Path("runs/ledgers"), Path("runs/generated")
 
 
 def collect(params: Params, only: Sequence[str] = ()) -> None:
     from pipeline.collect.snapshot import collect as step
 
     with bar("collect", "items") as show:
-        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, LEDGERS, lambda done: show(done, None, ""), only)
+        step(params.collect, Path.cwd(), SNAPSHOT, PIXELS, LEDGERS, lambda n: show(n, None, ""), only, GENERATED)
 
 
 def validate(params: Params) -> None:

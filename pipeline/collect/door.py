@@ -1,4 +1,4 @@
-"""What keeps an item out of a snapshot whatever it looks like: it was forgotten."""
+"""What keeps an item out of a snapshot whatever it shows: it was forgotten, or this system made it itself."""
 
 from __future__ import annotations
 
@@ -8,30 +8,46 @@ from typing import NamedTuple
 
 from pipeline import tombstones
 from pipeline.files import sha256_file
+from pipeline.generated import Generated, noted, read_generated
 from pipeline.tombstones import Tombstones, read_tombstones
+
+OWN = "made by this system"
 
 
 class Door(NamedTuple):
-    """Small enough to go with every chunk to another process. stamp: of what it goes by; empty where that is none."""
+    """Small enough to go with every chunk to another process. stamps: of what it goes by; empty where that is none.
+
+    generated: the folder where our own batches' images are noted.
+    """
 
     workspace: Path
-    stamp: str
+    generated: Path
+    forgotten_stamp: str = ""
+    generated_stamp: str = ""
 
     @property
-    def tombstones(self) -> Tombstones:
-        return _tombstones(self)
+    def forgotten(self) -> Tombstones:
+        return _tombstones(self) if self.forgotten_stamp else Tombstones()
+
+    @property
+    def own(self) -> Generated | None:
+        return _generated(self) if self.generated_stamp else None
 
 
-OPEN = Door(Path(), "")
+OPEN = Door(Path(), Path())
 
 
-def door_of(workspace: Path) -> Door:
-    """Raises ParamsError where the workspace's tombstones can't be read."""
-    if not read_tombstones(workspace):
-        return OPEN
-    return Door(workspace, sha256_file(workspace / tombstones.NAME))
+def door_of(workspace: Path, generated: Path | None) -> Door:
+    """generated: None lets our own images in. Raises ParamsError where the workspace's tombstones can't be read."""
+    stamp = sha256_file(workspace / tombstones.NAME) if read_tombstones(workspace) else ""
+    return Door(workspace, generated or Path(), stamp, " ".join(noted(generated)) if generated else "")
 
 
 @lru_cache(1)
 def _tombstones(door: Door) -> Tombstones:
-    return read_tombstones(door.workspace) if door.stamp else Tombstones()
+    return read_tombstones(door.workspace)
+
+
+@lru_cache(1)
+def _generated(door: Door) -> Generated:
+    return read_generated(door.generated)

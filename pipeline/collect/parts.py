@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import pixels
-from pipeline.collect.door import OPEN, Door
+from pipeline.collect.door import OPEN, OWN, Door
 from pipeline.collect.items import RawItem
 from pipeline.decisions import Decisions
-from pipeline.media.image import Inspection
+from pipeline.generated import SIDE, Generated
+from pipeline.media.image import Inspected, Inspection
 from pipeline.values import Part
 
 if TYPE_CHECKING:
@@ -73,7 +74,10 @@ def inspected(chunk: Chunk) -> Rows:
     if not entries:
         return Rows(schema().empty_table(), None, forgotten)
     contents = [entry.item.data for entry in entries]
-    inspections, block = _inspections(contents, {row: e.known for row, e in enumerate(entries) if e.known})
+    own = chunk.door.own
+    inspections, block, areas = _inspections(
+        contents, {row: e.known for row, e in enumerate(entries) if e.known}, SIDE if own else 0
+    )
     *columns, problems = zip(*inspections, strict=True)
     images = pa.StructArray.from_arrays(
         [pa.array(contents, pa.binary()), pa.array([text(entry.item.path) for entry in entries], pa.string())],
@@ -81,6 +85,8 @@ def inspected(chunk: Chunk) -> Rows:
     )
     labels = [None if entry.item.label is None else text(entry.item.label) for entry in entries]
     why = [entry.item.problem or problem for entry, problem in zip(entries, problems, strict=True)]
+    if own:
+        why = _own_named(own, entries, areas, why)
     sizes, splits = list(map(len, contents)), [entry.item.split for entry in entries]
     places = [[chunk.source] * len(contents), [text(entry.unit) for entry in entries], [False] * len(contents)]
     origins = [[entry.original for entry in entries], [entry.stripped for entry in entries]]
@@ -91,7 +97,7 @@ def inspected(chunk: Chunk) -> Rows:
 
 def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
     """The items that may stay, and of the others how many there are in each unit."""
-    tombstones, entries, forgotten = chunk.door.tombstones, [], Counter[str]()
+    tombstones, entries, forgotten = chunk.door.forgotten, [], Counter[str]()
     for row, (item, unit) in enumerate(zip(chunk.items, chunk.units, strict=True)):
         sha256 = hashlib.sha256(item.data).hexdigest()
         if tombstones.hold(sha256):
@@ -101,20 +107,39 @@ def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
     return entries, forgotten
 
 
-def _inspections(
-    contents: Sequence[bytes], known: dict[int, Known]
-) -> tuple[list[Inspection], NDArray[np.uint8] | None]:
+def _own_named(
+    own: Generated, entries: Sequence[_Entry], areas: NDArray[np.uint8] | None, why: list[str | None]
+) -> list[str | None]:
+    """The problems, with those of images that we made ourselves.
+
+    An image that was known before stands, also where a generated one is like it: that one was learned from it.
+    """
+    named = [
+        f"{OWN}: in batch {batch}" if problem is None and (batch := own.batch_of(entry.sha256)) else problem
+        for entry, problem in zip(entries, why, strict=True)
+    ]
+    fresh = [row for row, entry in enumerate(entries) if entry.known is None]
+    if areas is not None:
+        for place, batch in own.like(areas):
+            row = fresh[place]
+            named[row] = named[row] or f"{OWN}: near-copy of an image in batch {batch}"
+    return named
+
+
+def _inspections(contents: Sequence[bytes], known: dict[int, Known], areas_side: int) -> Inspected:
+    """areas: of those alone that are not known."""
     from pipeline.media.image import inspect_all, stacked
 
     fresh = [row for row in range(len(contents)) if row not in known]
-    found, block = inspect_all([contents[row] for row in fresh])
+    looked_at = inspect_all([contents[row] for row in fresh], areas_side)
+    found, block, areas = looked_at
     if not known:
-        return found, block
+        return looked_at
     inspections, looked = dict(zip(fresh, found, strict=True)), {row: entry.pixels for row, entry in known.items()}
     inspections |= {row: entry.inspection for row, entry in known.items()}
     looked |= {row: None if block is None else block[place] for place, row in enumerate(fresh)}
     ordered = [inspections[row] for row in range(len(contents))]
-    return ordered, stacked([(entry.problem is None, looked[row]) for row, entry in enumerate(ordered)])
+    return Inspected(ordered, stacked([(e.problem is None, looked[row]) for row, e in enumerate(ordered)]), areas)
 
 
 def schema() -> pa.Schema:
@@ -189,15 +214,19 @@ def decided(folder: Path, kept: Path, part: Part, decisions: Decisions) -> Part:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = pq.read_table(folder / part.name, columns=["sha256", "label", "accepted"])
-    hashes, labels, accepted = (columns[name].to_pylist() for name in columns.schema.names)
-    new_labels = [decisions.labels.get(sha256, label) for sha256, label in zip(hashes, labels, strict=True)]
-    now_accepted = [old or sha256 in decisions.accepted for sha256, old in zip(hashes, accepted, strict=True)]
-    if new_labels == labels and now_accepted == accepted:
+    columns = pq.read_table(folder / part.name, columns=["sha256", "label", "accepted", "problem"])
+    hashes, labels, accepted, problems = (columns[name].to_pylist() for name in columns.schema.names)
+    now = {
+        "label": [decisions.labels.get(sha256, label) for sha256, label in zip(hashes, labels, strict=True)],
+        "accepted": [old or sha256 in decisions.accepted for sha256, old in zip(hashes, accepted, strict=True)],
+    }
+    welcome = zip(problems, now["accepted"], strict=True)
+    now["problem"] = [None if accept and why and why.startswith(OWN) else why for why, accept in welcome]
+    if (now["label"], now["accepted"]) == (labels, accepted):
         return part
 
     def change(table: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:
-        for name, values in (("label", new_labels), ("accepted", now_accepted)):
+        for name, values in now.items():
             place = table.schema.get_field_index(name)
             table = table.set_column(place, table.schema.field(place), pa.array(values, table.schema.field(place).type))
         return table, np.arange(len(table))

@@ -12,7 +12,7 @@ from pipeline import pixels
 from pipeline.collect.before import Before, Memory, Plan, read_before
 from pipeline.collect.chunks import pieces, wanted
 from pipeline.collect.decoding import inspected_pieces
-from pipeline.collect.door import door_of
+from pipeline.collect.door import Door, door_of
 from pipeline.collect.ledger import Unit, name_of, write_ledger
 from pipeline.collect.parts import content_id, decided, text
 from pipeline.collect.sources import Listing, listing
@@ -33,10 +33,12 @@ def collect(
     ledgers: Path,
     progress: Callable[[int], None] = lambda done: None,
     only: Sequence[str] = (),
+    generated: Path | None = None,
 ) -> Snapshot:
     """Bring `parts/*.parquet` and `snapshot.json` in `out` up to what the sources have, whole or not at all.
 
-    kept: pixels of small images; ledgers: what the snapshot was read from, and what was read before a kill.
+    kept: pixels of small images; ledgers: what the snapshot was read from, and what was read before a kill;
+    generated: what is noted of our own batches' images, which are not to come back unless the settings keep them.
     only: names of the sources to look at; the others keep their items. What people decided on single items, in the
     workspace's decisions, is done to all. Raises SourceError where a source can't be read
     or none holds an image.
@@ -45,12 +47,13 @@ def collect(
     before = read_before(out, kept, ledgers)
     chosen = {source.name: source for source in settings.all if not only or source.name in only}
     listings = {name: _filtered(source, listing(source.uri, workspace)) for name, source in chosen.items()}
-    keys = {name: _key(source, settings.max_item_bytes, listings[name].root) for name, source in chosen.items()}
+    keys = {name: _key(source, settings, listings[name].root) for name, source in chosen.items()}
     plan = before.plan(keys, listings, bool(only))
     staging = Staging(ledgers / "staged", sha256_json([before.name, sorted(keys.items()), sorted(plan.wanted)])[:16])
     staging.begin()
     writer = Writer(staging, kept, staging.entries(_current(listings)))
-    _read(settings, workspace, chosen, listings, plan, Memory(before, plan.gone), writer, progress)
+    door = door_of(workspace, generated if settings.generated == "reject" else None)
+    _read(settings, workspace, chosen, listings, plan, Memory(before, plan.gone), door, writer, progress)
     units = [*plan.held, *(unit for _, made in writer.entries for unit in made)]
     with replacing_folder(out) as folder:
         parts = _parts(workspace, before, plan, staging, writer.entries, kept, folder / "parts")
@@ -70,11 +73,11 @@ def _read(
     listings: Mapping[str, Listing],
     plan: Plan,
     memory: Memory,
+    door: Door,
     writer: Writer,
     progress: Callable[[int], None],
 ) -> None:
     """Inspect and write every wanted unit that is not written yet."""
-    door = door_of(workspace)
     read = {(unit.source, unit.unit) for _, units in writer.entries for unit in units}
     stream = chain.from_iterable(
         pieces(
@@ -126,9 +129,10 @@ def _filtered(source: Source, found: Listing) -> Listing:
     return replace(found, stamps=stamps)
 
 
-def _key(source: Source, max_item_bytes: int, root: str) -> str:
+def _key(source: Source, settings: Collect, root: str) -> str:
     """The hash of all but its files that decides what a source's items are."""
-    return sha256_json([source.model_dump(exclude={"licence", "consent"}), _missing(source), max_item_bytes, root])[:16]
+    rules = source.model_dump(exclude={"licence", "consent"})
+    return sha256_json([rules, _missing(source), settings.max_item_bytes, settings.generated, root])[:16]
 
 
 def _missing(source: Source) -> list[str]:

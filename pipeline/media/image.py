@@ -41,17 +41,26 @@ class Inspection(NamedTuple):
 
 def inspect(data: bytes) -> Inspection:
     """Decode fully and measure. Never raises: what is wrong stands in `problem`."""
-    return inspect_all([data])[0][0]
+    return inspect_all([data]).inspections[0]
 
 
-def inspect_all(contents: Sequence[bytes]) -> tuple[list[Inspection], NDArray[np.uint8] | None]:
-    """`inspect` of each; images of one size are measured at once, which costs a third of one by one.
+class Inspected(NamedTuple):
+    """pixels: of all, uint8 [N, H, W, C], black where there is a problem; None unless they are small, upright and alike
+    in size and mode: then `normalise` to that size and mode would give the same.
 
-    With them uint8 [N, H, W, C], the pixels of all, black where there is a problem; None unless they are small,
-    upright and alike in size and mode: then `normalise` to that size and mode would give the same.
+    areas: uint8 [N, side, side], mean brightness of equal areas, 0 where there is a problem; None where not asked for.
     """
+
+    inspections: list[Inspection]
+    pixels: NDArray[np.uint8] | None
+    areas: NDArray[np.uint8] | None
+
+
+def inspect_all(contents: Sequence[bytes], areas_side: int = 0) -> Inspected:
+    """`inspect` of each; images of one size are measured at once, which costs a third of one by one."""
+    areas = np.zeros((len(contents), areas_side, areas_side), np.uint8) if areas_side else None
     if not contents:
-        return [], None
+        return Inspected([], None, areas)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         looked = [_look(data) for data in contents]
@@ -66,7 +75,14 @@ def inspect_all(contents: Sequence[bytes]) -> tuple[list[Inspection], NDArray[np
             stack = np.stack([cast(NDArray[np.uint8], looked[row][1]) for row in some])
             for row, brightness, contrast, dhash in zip(some, *_measure(stack), strict=True):
                 found[row] = found[row]._replace(brightness=brightness, contrast=contrast, dhash=dhash)
-    return found, stacked([(inspection.problem is None, pixels) for inspection, _, pixels in looked])
+            if areas is not None:
+                areas[some] = np.rint(_areas(stack.astype(np.float32), areas_side, areas_side) / (height * width))
+    return Inspected(found, stacked([(i.problem is None, pixels) for i, _, pixels in looked]), areas)
+
+
+def areas_of(contents: Sequence[bytes], side: int) -> NDArray[np.uint8]:
+    """uint8 [N, side, side]: mean brightness of equal areas of each, 0 where it is no image."""
+    return cast(NDArray[np.uint8], inspect_all(contents, side).areas)
 
 
 def stacked(found: Sequence[tuple[bool, NDArray[np.uint8] | None]]) -> NDArray[np.uint8] | None:
@@ -219,15 +235,21 @@ def _measure(greys_NHW: NDArray[np.uint8]) -> tuple[list[float], list[float], li
     The hash: of 8 x 9 area means, whether each is darker than its right neighbour. The means are whole numbers in
     float32, so that equal areas compare as equal.
     """
-    count, height, width = greys_NHW.shape
+    count = len(greys_NHW)
     pixels = greys_NHW.astype(np.float32)
-    areas = _overlaps(height, 8) @ pixels @ _overlaps(width, 9).T
+    areas = _areas(pixels, 8, 9)
     flat = pixels.reshape(count, -1)
     mean = flat.mean(1, dtype=np.float64)
     flat -= mean[:, None].astype(np.float32)
     contrast = np.sqrt(np.einsum("np,np->n", flat, flat) / flat.shape[1])
     bits = np.packbits((areas[:, :, 1:] > areas[:, :, :-1]).reshape(count, 64), axis=1)
     return mean.tolist(), contrast.tolist(), [row.tobytes().hex() for row in bits]
+
+
+def _areas(greys_NHW: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """[N, rows, columns]: the sums of equal areas, times `rows * columns`."""
+    _, height, width = greys_NHW.shape
+    return cast(NDArray[np.float32], _overlaps(height, rows) @ greys_NHW @ _overlaps(width, columns).T)
 
 
 @cache

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -134,10 +135,23 @@ def test_a_source_a_list_and_what_is_not_there(workspace: Path) -> None:
     refused(workspace, 2, "GENLOOP_TOMBSTONE_KEY", "update")
 
 
+def own_images_are_rejected(workspace: Path, batch: str) -> None:
+    """Those of a batch that a source brings back; a person can take them in all the same."""
+    (part,) = (workspace / f"var/s3/genloop/batches/{batch}/data").iterdir()
+    own = pq.read_table(part, columns=["image"])["image"][0].as_py()["bytes"]
+    folder(workspace / "shop", {"a/own.png": own})
+    assert told(workspace, "update")["reasons"] == {"made by this system": 1}
+    (rejected,) = told(workspace, "quarantine")
+    assert rejected["reason"] == f"made by this system: in batch {batch}"
+    assert batch in told(workspace, "show", sha256(picture(7)))["near"]
+    assert told(workspace, "quarantine", "--accept", sha256(own))["rejected"] == 0
+
+
 def test_models_and_batches_of_it_are_told(workspace: Path) -> None:
     done = genloop(workspace, "run", "--json")
     assert done.returncode == 0, done.stderr
     batch = json.loads(done.stdout)["batch"]["id"]
+    own_images_are_rejected(workspace, batch)
     registry = Registry(f"sqlite:///{workspace}/var/mlflow.db", workspace / "var/mlartifacts")
     assert stands(workspace / "data/shards", pixels(7).tobytes())
     (model,) = registry.trained_on({versions(workspace)[1].id})

@@ -1,0 +1,32 @@
+"""The guard against one's own images: what batches there are is noted before a source is collected."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import stages
+from pipeline.generated import noted
+from pipeline.progress import bar
+from pipeline.settings import Environment, Params
+
+
+def note_own_batches(workspace: Path, params: Params) -> None:
+    """Raises ServiceError where the batches' S3 does not answer."""
+    if params.collect.generated == "keep" or not _may_be_new(workspace):
+        return
+    from flows import wiring
+    from pipeline.generate.known import note_batches
+
+    with wiring.environment_for_run(workspace, ("s3",)) as services:
+        services.wait()
+        with bar("own batches", "items") as show:
+            note_batches(wiring.store(), workspace / stages.GENERATED, lambda done: show(done, None, ""))
+
+
+def _may_be_new(workspace: Path) -> bool:
+    """Whether there may be a batch that is not noted; of the embedded S3 its own folder tells, without starting it."""
+    environment = Environment()
+    if environment.s3_endpoint:
+        return True
+    made = (workspace / "var/s3" / environment.bucket / "batches").glob("*/_COMMITTED.json")
+    return not {path.parent.name for path in made} <= set(noted(workspace / stages.GENERATED))
