@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import pixels
 from pipeline.errors import ValidationError
+from pipeline.facts import Coded, Facts, read_facts, read_rows
 from pipeline.files import replacing_folder, write_json
 from pipeline.manifest import read_bytes
 from pipeline.media.image import normalise_all
@@ -21,9 +22,6 @@ from pipeline.parallel import each
 from pipeline.settings import SIZES, Preprocess
 from pipeline.shards import content_id
 from pipeline.values import Shards
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
 INLINE_ITEMS = 4000
@@ -59,21 +57,23 @@ def preprocess(
     `kept`: pixels that were kept when the snapshot was collected; what is not there is decoded.
     Raises ValidationError where a split would be empty.
     """
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(accepted)
-    form = choose_form(settings, rows)
-    classes = tuple(sorted(rows["label"].drop_null().unique().to_pylist()))
-    rows = rows.append_column("class", _classes_of(rows["label"], classes))
-    holdout = in_holdout(rows, settings.holdout)
+    facts = read_facts(snapshot)
+    chosen = read_rows(accepted, facts)
+    sides, modes = np.maximum(facts.width, facts.height)[chosen], facts.mode.counts(chosen)
+    form = choose_form(settings, sides, modes)
+    classes = tuple(name for name, count in facts.label.counts(chosen).items() if count)
+    rows = _by_hash(facts, np.flatnonzero(chosen))
+    holdout = in_holdout(facts, settings.holdout)[rows]
     if holdout.all() or not holdout.any():
         raise ValidationError(
             "no items for training or none for the holdout", remedy="add items or set preprocess.holdout"
         )
     with replacing_folder(out) as folder:
-        splits = {"train": rows.filter(~holdout), "holdout": rows.filter(holdout)}
-        arrays = {name: _allocate(folder, name, split, form) for name, split in splits.items()}
-        _fill(snapshot, kept, splits, arrays, form, progress)
+        splits = {"train": rows[~holdout], "holdout": rows[holdout]}
+        labels = _classes_of(facts.label, classes)
+        arrays = {name: _allocate(folder, name, labels[split], form) for name, split in splits.items()}
+        tasks = [task for name, split in splits.items() for task in _tasks(snapshot, facts, form, name, split)]
+        _fill(kept, tasks, arrays, form, progress)
         flat = [array for pair in arrays.values() for array in pair]
         for array in flat:
             array.flush()
@@ -90,45 +90,51 @@ def preprocess(
     return meta
 
 
-def in_holdout(rows: pa.Table, share: float) -> NDArray[np.bool_]:
+def in_holdout(facts: Facts, share: float) -> NDArray[np.bool_]:
     """bool [N]: the source's own split where it has one, else by the content's hash, for life."""
-    by_hash = np.array([int(sha[:8], 16) / 2**32 < share for sha in rows["sha256"].to_pylist()], bool)
-    split = np.array(rows["split"].to_pylist())
-    return np.where(split == "holdout", True, np.where(split == "train", False, by_hash))
+    begins = np.ascontiguousarray(facts.sha256[:, :4]).view(">u4")[:, 0]
+    by_hash = begins / 2**32 < share
+    return facts.split.among({"holdout"}) | (by_hash & ~facts.split.among({"train"}))
 
 
-def choose_form(settings: Preprocess, rows: pa.Table) -> Form:
-    """Resolve `auto`: the median longer side, 16 to 64, as the nearest size the networks take; the commonest mode."""
+def choose_form(settings: Preprocess, sides: NDArray[np.int32], modes: Mapping[str, int]) -> Form:
+    """Resolve `auto`: the median longer side, 16 to 64, as the nearest size the networks take; the commonest mode.
+
+    sides: the longer one of each item; modes: how many items have each.
+    """
     if settings.size == "auto":
-        median = float(np.median(np.maximum(rows["width"].to_numpy(), rows["height"].to_numpy())))
+        median = float(np.median(sides))
         size = min((size for size in SIZES if size <= MOST_AUTO), key=lambda candidate: abs(candidate - median))
     else:
         size = settings.size
-    mode = settings.mode if settings.mode != "auto" else _commonest_mode(rows["mode"])
-    return Form(size, mode, settings.fit)
+    return Form(size, _commonest(modes) if settings.mode == "auto" else settings.mode, settings.fit)
 
 
-def _commonest_mode(modes: pa.ChunkedArray) -> str:
-    counts = {found["values"]: found["counts"] for found in modes.value_counts().to_pylist()}
-    mode = min(counts, key=lambda name: (-counts[name], name))
+def _commonest(modes: Mapping[str, int]) -> str:
+    mode = min(modes, key=lambda name: (-modes[name], name))
     return "L" if mode in ("1", "L", "I;16", "I", "F") else "RGBA" if mode in ("RGBA", "LA", "PA") else "RGB"
 
 
-def _classes_of(labels: pa.ChunkedArray, classes: tuple[str, ...]) -> pa.ChunkedArray:
-    """int64 [N]: the index of each label; 0 where there is none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    return pc.fill_null(pc.index_in(labels, pa.array(classes, pa.string())).cast(pa.int64()), 0)
+def _by_hash(facts: Facts, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """In the order of the hashes: the same items are the same shards, whichever parts they are in."""
+    words = facts.sha256[rows].view(">u8")
+    return rows[np.lexsort(words.T[::-1])]
 
 
-def _allocate(folder: Path, name: str, rows: pa.Table, form: Form) -> tuple[Any, Any]:
-    shape = (len(rows), CHANNELS[form.mode], form.size, form.size)
+def _classes_of(label: Coded, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """int64 [N]: the index of each row's label; 0 where there is none."""
+    index = {name: number for number, name in enumerate(classes)}
+    mapping = np.array([*(index.get(name, 0) for name in label.names), 0], np.int64)  # -1, no text, finds the last
+    return mapping[label.codes]
+
+
+def _allocate(folder: Path, name: str, classes: NDArray[np.int64], form: Form) -> tuple[Any, Any]:
+    shape = (len(classes), CHANNELS[form.mode], form.size, form.size)
     images = np.lib.format.open_memmap(folder / f"{name}-images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    labels = np.lib.format.open_memmap(folder / f"{name}-labels.npy", mode="w+", dtype=np.int64, shape=(len(rows),))
+    labels = np.lib.format.open_memmap(folder / f"{name}-labels.npy", mode="w+", dtype=np.int64, shape=shape[:1])
     for array in (images, labels):
         _reserve(array)
-    labels[:] = rows["class"].to_numpy()
+    labels[:] = classes
     return images, labels
 
 
@@ -147,22 +153,21 @@ class _Task:
     form: Form
     split: str
     part: str
-    rows: list[int]
-    places: list[int]
+    rows: NDArray[np.int64]
+    places: NDArray[np.int64]
 
 
-def _tasks(snapshot: Path, form: Form, splits: dict[str, pa.Table]) -> Iterator[_Task]:
-    for split, rows in splits.items():
-        found = sorted(zip(rows["part"].to_pylist(), rows["row"].to_pylist(), range(len(rows)), strict=True))
-        for part, group in groupby(found, key=lambda item: item[0]):
-            members = list(group)
-            for start in range(0, len(members), TASK_ITEMS):
-                chunk = members[start : start + TASK_ITEMS]
-                yield _Task(snapshot, form, split, part, [int(m[1]) for m in chunk], [int(m[2]) for m in chunk])
+def _tasks(snapshot: Path, facts: Facts, form: Form, split: str, rows: NDArray[np.int64]) -> Iterator[_Task]:
+    """rows: of the split, in the order of its array."""
+    places = np.argsort(rows)
+    for part, local, here in facts.by_part(rows[places]):
+        for start in range(0, len(local), TASK_ITEMS):
+            some = slice(start, start + TASK_ITEMS)
+            yield _Task(snapshot, form, split, part, local[some], places[here][some])
 
 
 def _decode(task: _Task) -> NDArray[np.uint8]:
-    data = read_bytes(task.snapshot, task.part, task.rows)
+    data = read_bytes(task.snapshot, task.part, task.rows.tolist())
     return normalise_all(data, task.form.size, task.form.mode, task.form.fit)
 
 
@@ -171,17 +176,10 @@ def _kept(folder: Path, part: str, form: Form) -> NDArray[np.uint8] | None:
     return block if block is not None and block.shape[1:] == form.shape else None
 
 
-def _fill(
-    snapshot: Path,
-    kept: Path,
-    splits: dict[str, pa.Table],
-    arrays: dict[str, Any],
-    form: Form,
-    progress: Callable[[int], None],
-) -> None:
-    tasks, done = list(_tasks(snapshot, form, splits)), 0
+def _fill(kept: Path, tasks: list[_Task], arrays: dict[str, Any], form: Form, progress: Callable[[int], None]) -> None:
+    done = 0
     ready = {part: block for part in {task.part for task in tasks} if (block := _kept(kept, part, form)) is not None}
-    tasks.sort(key=lambda task: task.part not in ready)  # what is to be decoded comes last
+    tasks = sorted(tasks, key=lambda task: task.part not in ready)  # what is to be decoded comes last
     rest = [task for task in tasks if task.part not in ready]
     copied = (ready[task.part][task.rows].transpose(0, 3, 1, 2) for task in tasks if task.part in ready)
     inline = sum(len(task.rows) for task in rest) <= INLINE_ITEMS

@@ -1,72 +1,152 @@
-"""Why an item is rejected: pure rules over the manifest, whole columns at a time."""
+"""Why an item is rejected: rules over the facts of all rows, whole columns at a time."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.facts import Facts
 from pipeline.settings import Validate
 
-if TYPE_CHECKING:
-    import pandas as pd
+
+class Why(IntEnum):
+    """An item has the first reason that holds."""
+
+    ACCEPTED = 0
+    PROBLEM = 1
+    SMALL = 2
+    LARGE = 3
+    BLANK = 4
+    NO_LABEL = 5
+    CONFLICT = 6
+    DUPLICATE = 7
+
 
 DUPLICATE = "duplicate of "
-CONFLICT = "same image under several labels"
+KINDS = {
+    Why.SMALL: "too small",
+    Why.LARGE: "too large",
+    Why.BLANK: "blank",
+    Why.NO_LABEL: "no label",
+    Why.CONFLICT: "same image under several labels",
+    Why.DUPLICATE: DUPLICATE.split()[0],
+}
 
 
-def reasons(manifest: pd.DataFrame, settings: Validate) -> pd.Series[Any]:
-    """One reason a row, or None where the item is accepted. An item has the first reason that holds.
+@dataclass(frozen=True)
+class Verdicts:
+    """why: uint8 [N], a Why for each row. copies: int64 [M], rows that are rejected as copies of others, ascending;
+    of: what each is a copy of, or all the labels that it has."""
 
-    One that a person accepted may be small, large or blank; it still has to be an image, to have a label where others
+    why: NDArray[np.uint8]
+    copies: NDArray[np.int64]
+    of: list[str]
+
+
+def verdicts(facts: Facts, settings: Validate, paths: Callable[[NDArray[np.int64]], list[str]]) -> Verdicts:
+    """paths: of ascending rows.
+
+    What a person accepted may be small, large or blank; it still has to be an image, to have a label where others
     have, and to be no copy.
     """
-    problem = manifest["problem"].astype(object)
-    found = problem.where(problem.notna(), None)
-    _reject_sizes(found, manifest, settings)
-    _reject_blank(found, manifest, settings)
-    found[manifest["accepted"] & manifest["problem"].isna()] = None
-    if manifest["label"].notna().any():
-        found[found.isna() & manifest["label"].isna()] = "no label"
-    _reject_conflicts(found, manifest)
-    _reject_duplicates(found, manifest)
+    why = np.where(facts.problem.known, Why.PROBLEM, Why.ACCEPTED).astype(np.uint8)
+    _reject(why, np.minimum(facts.width, facts.height) < settings.min_side, Why.SMALL)
+    _reject(why, np.maximum(facts.width, facts.height) > settings.max_side, Why.LARGE)
+    _reject(why, facts.contrast < settings.min_contrast, Why.BLANK)
+    why[facts.accepted & (why != Why.PROBLEM)] = Why.ACCEPTED
+    if facts.label.known.any():
+        _reject(why, ~facts.label.known, Why.NO_LABEL)
+    rows, groups = alike(facts, why == Why.ACCEPTED)
+    torn = _torn(groups, facts.label.codes[rows], facts.label.names)
+    kept = _kept(groups, ~facts.split.among({"holdout"})[rows], paths(rows))
+    of: dict[int, str] = {}
+    for place, (row, group) in enumerate(zip(rows.tolist(), groups.tolist(), strict=True)):
+        if group in torn:
+            why[row], of[row] = Why.CONFLICT, torn[group]
+        elif place != kept[group][2]:
+            why[row], of[row] = Why.DUPLICATE, kept[group][1]
+    return Verdicts(why, np.array(list(of), np.int64), list(of.values()))
+
+
+def _reject(why: NDArray[np.uint8], where: NDArray[np.bool_], reason: Why) -> None:
+    why[(why == Why.ACCEPTED) & where] = reason
+
+
+def alike(facts: Facts, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Of the chosen rows those whose content another one has, ascending, and for each the number of its content.
+
+    Sorted by eight bytes of the hash; whole hashes are compared only where those are equal.
+    """
+    rows = np.flatnonzero(chosen)
+    begins = np.ascontiguousarray(facts.sha256[:, :8]).view(np.uint64)[rows, 0]
+    order = np.argsort(begins)
+    same = begins[order][1:] == begins[order][:-1]
+    rows = np.sort(rows[order[np.append(same, False) | np.insert(same, 0, False)]]) if same.any() else rows[:0]
+    words = facts.sha256[rows].view(np.uint64)
+    order = np.lexsort(words.T)
+    new = (words[order][1:] != words[order][:-1]).any(axis=1)
+    groups = np.empty(len(rows), np.int64)
+    groups[order] = np.insert(np.cumsum(new), 0, 0)[: len(rows)]
+    several = np.bincount(groups)[groups] > 1
+    return rows[several], groups[several]
+
+
+def _torn(groups: NDArray[np.int64], labels: NDArray[np.int32], names: tuple[str, ...]) -> dict[int, str]:
+    """The labels of each content that stands under more than one: no copy of it can be trusted."""
+    found: dict[int, set[int]] = {}
+    for group, label in zip(groups.tolist(), labels.tolist(), strict=True):
+        found.setdefault(group, set()).add(label)
+    return {group: ", ".join(sorted(names[c] for c in codes)) for group, codes in found.items() if len(codes) > 1}
+
+
+def _kept(groups: NDArray[np.int64], train: NDArray[np.bool_], paths: list[str]) -> dict[int, tuple[bool, str, int]]:
+    """The copy of each content that stays, its place last: a holdout copy if there is one, then the first by path."""
+    found: dict[int, tuple[bool, str, int]] = {}
+    for place, (group, *rank) in enumerate(zip(groups.tolist(), train.tolist(), paths, strict=True)):
+        entry = (*rank, place)
+        if group not in found or entry < found[group]:
+            found[group] = entry
     return found
+
+
+def reasons(facts: Facts, found: Verdicts, settings: Validate, rows: NDArray[np.int64]) -> list[str]:
+    """Of ascending rows that are rejected, in words."""
+    begin, end = np.searchsorted(found.copies, [rows[0], rows[-1] + 1])
+    of = dict(zip(found.copies[begin:end].tolist(), found.of[begin:end], strict=True))
+    return [_reason(facts, Why(found.why[row]), of.get(row, ""), settings, row) for row in rows.tolist()]
+
+
+def _reason(facts: Facts, why: Why, of: str, settings: Validate, row: int) -> str:
+    size = f"{facts.width[row]}x{facts.height[row]} pixels"
+    match why:
+        case Why.PROBLEM:
+            return facts.problem.names[int(facts.problem.codes[row])]
+        case Why.SMALL:
+            return f"{KINDS[why]}: {size}, min_side is {settings.min_side}"
+        case Why.LARGE:
+            return f"{KINDS[why]}: {size}, max_side is {settings.max_side}"
+        case Why.BLANK:
+            return f"{KINDS[why]}: contrast {facts.contrast[row]:.2f}, min_contrast is {settings.min_contrast:g}"
+        case Why.CONFLICT:
+            return f"{KINDS[why]}: {of}"
+        case Why.DUPLICATE:
+            return f"{DUPLICATE}{of}"
+    return KINDS[why]
+
+
+def kinds(facts: Facts, found: Verdicts) -> dict[str, int]:
+    """How many items were rejected for what, without the particulars."""
+    counts = Counter({kind: int((found.why == why).sum()) for why, kind in KINDS.items()})
+    for problem, count in facts.problem.counts(found.why == Why.PROBLEM).items():
+        counts[kind(problem)] += count
+    return {name: count for name, count in sorted(counts.items()) if count}
 
 
 def kind(reason: str) -> str:
     """The reason without its particulars: what reports count by."""
-    return "duplicate" if reason.startswith(DUPLICATE) else reason.partition(":")[0].strip()
-
-
-def _reject_sizes(found: pd.Series[Any], manifest: pd.DataFrame, settings: Validate) -> None:
-    sides = manifest[["width", "height"]]
-    small = found.isna() & (sides.min(axis=1) < settings.min_side)
-    large = found.isna() & ~small & (sides.max(axis=1) > settings.max_side)
-    for rows, text in (
-        (sides[small], f"too small: {{:.0f}}x{{:.0f}} pixels, min_side is {settings.min_side}"),
-        (sides[large], f"too large: {{:.0f}}x{{:.0f}} pixels, max_side is {settings.max_side}"),
-    ):
-        found[rows.index] = [text.format(w, h) for w, h in zip(rows["width"], rows["height"], strict=True)]
-
-
-def _reject_blank(found: pd.Series[Any], manifest: pd.DataFrame, settings: Validate) -> None:
-    contrast = manifest["contrast"][found.isna() & (manifest["contrast"] < settings.min_contrast)]
-    found[contrast.index] = [f"blank: contrast {c:.2f}, min_contrast is {settings.min_contrast:g}" for c in contrast]
-
-
-def _reject_conflicts(found: pd.Series[Any], manifest: pd.DataFrame) -> None:
-    """Every copy of an image that stands under more than one label: none of them can be trusted."""
-    copies = manifest.loc[found.isna() & manifest["label"].notna(), ["sha256", "label"]]
-    distinct = copies.drop_duplicates()
-    torn = distinct[distinct["sha256"].duplicated(keep=False)]
-    labels = torn.sort_values("label").groupby("sha256")["label"].agg(", ".join)
-    rows = copies[copies["sha256"].isin(labels.index)]
-    found[rows.index] = [f"{CONFLICT}: {labels[sha256]}" for sha256 in rows["sha256"]]
-
-
-def _reject_duplicates(found: pd.Series[Any], manifest: pd.DataFrame) -> None:
-    """All copies but one: a holdout copy if there is one, then the first by path."""
-    open_rows = manifest.loc[found.isna(), ["split", "sha256", "path"]]
-    copies = open_rows[open_rows["sha256"].duplicated(keep=False)]
-    copies = copies.assign(train=copies["split"] != "holdout").sort_values(["train", "sha256", "path"])
-    kept = copies.drop_duplicates("sha256").set_index("sha256")["path"]
-    rest = copies[copies["sha256"].duplicated()]
-    found[rest.index] = [f"{DUPLICATE}{kept[sha256]}" for sha256 in rest["sha256"]]
+    return KINDS[Why.DUPLICATE] if reason.startswith(DUPLICATE) else reason.partition(":")[0].strip()

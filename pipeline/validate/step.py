@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.errors import ValidationError
+from pipeline.facts import Facts, paths_of, read_facts, write_rows
 from pipeline.files import replacing, replacing_folder, write_json
-from pipeline.manifest import read_bytes, read_manifest
 from pipeline.settings import Validate
-from pipeline.validate.items import kind, reasons
+from pipeline.validate.items import Verdicts, Why, kinds, reasons, verdicts
+from pipeline.validate.parts import MODES, summed_up
 from pipeline.validate.suite import Totals, judge
 from pipeline.values import Snapshot, Validation
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import pyarrow as pa
 
-ACCEPTED = ["sha256", "label", "split", "path", "part", "row", "width", "height", "mode"]
-CHUNK_BYTES = 64 * 2**20
+QUARANTINED = ("image", "label", "split", "sha256")
 
 
 def validate(
@@ -31,18 +33,18 @@ def validate(
     Raises ValidationError, after quarantine, docs and report are written, where the dataset as a whole fails.
     """
     source = Snapshot.model_validate_json((snapshot / "snapshot.json").read_text())
-    manifest = read_manifest(snapshot).to_pandas()
-    why = reasons(manifest, settings)
-    kept, rejected = manifest[why.isna()], manifest[why.notna()].assign(reason=why[why.notna()])
-    totals = _totals(manifest, kept, rejected)
+    facts = read_facts(snapshot)
+    found = verdicts(facts, settings, partial(paths_of, snapshot, facts))
+    good = found.why == Why.ACCEPTED
+    totals = _totals(facts, found, good)
     with replacing_folder(docs) as folder:
-        faults = judge(kept[~kept["accepted"]], totals, settings, folder, source.id)
-    _write_quarantine(quarantine, snapshot, rejected)
+        faults = judge(summed_up(facts, good), totals, settings, folder, source.id)
+    _write_quarantine(quarantine, snapshot, facts, found, settings)
     validation = Validation(
         snapshot=source.id,
-        items=len(manifest),
-        accepted=len(kept),
-        rejected=len(rejected),
+        items=totals.items,
+        accepted=totals.accepted,
+        rejected=totals.rejected,
         reasons=dict(totals.reasons),
         classes={name: count for name, count in totals.classes.items() if count},
     )
@@ -53,55 +55,54 @@ def validate(
             f"the dataset fails {len(faults)} check{'s' * (len(faults) > 1)}: {'; '.join(faults)}",
             remedy=f"see {docs / 'index.html'}; thresholds are in params.yaml under validate",
         )
-    _write_accepted(accepted, kept)
+    with replacing(accepted) as temporary:
+        write_rows(temporary, facts, good)
     return validation
 
 
-def _totals(manifest: pd.DataFrame, kept: pd.DataFrame, rejected: pd.DataFrame) -> Totals:
+def _totals(facts: Facts, found: Verdicts, good: NDArray[np.bool_]) -> Totals:
     """A class whose every item was rejected counts with 0: it must not vanish unnoticed."""
-    classes = dict.fromkeys(manifest["label"].dropna().unique(), 0) | kept["label"].value_counts().to_dict()
-    kinds = Counter(kind(reason) for reason in rejected["reason"])
+    modes = facts.mode.counts(good & ~facts.accepted)
     return Totals(
-        items=len(manifest),
-        reasons={str(name): int(count) for name, count in sorted(kinds.items())},
-        classes={str(name): int(count) for name, count in sorted(classes.items())},
-        labelled=bool(classes),
+        items=len(facts),
+        accepted=int(good.sum()),
+        reasons=kinds(facts, found),
+        classes=facts.label.counts(good),
+        unknown_modes={name: count for name, count in modes.items() if count and name not in MODES},
     )
 
 
-def _write_accepted(path: Path, kept: pd.DataFrame) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    text, whole = pa.string(), pa.int32()
-    types = [text, text, text, text, text, pa.int64(), whole, whole, text]
-    schema = pa.schema(list(zip(ACCEPTED, types, strict=True)))
-    rows = kept[ACCEPTED].sort_values("sha256")
-    with replacing(path) as temporary:
-        pq.write_table(pa.Table.from_pandas(rows, schema=schema, preserve_index=False), temporary)
-
-
-def _write_quarantine(folder: Path, snapshot: Path, rejected: pd.DataFrame) -> None:
+def _write_quarantine(folder: Path, snapshot: Path, facts: Facts, found: Verdicts, settings: Validate) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     text = pa.string()
     image = pa.struct([("bytes", pa.binary()), ("path", text)])
-    schema = pa.schema([("image", image), *((name, text) for name in ("label", "split", "sha256", "reason"))])
-    rejected = rejected.sort_values(["part", "row"])
-    with replacing_folder(folder) as temporary:
+    schema = pa.schema([("image", image), *((name, text) for name in (*QUARANTINED[1:], "reason"))])
+    rejected = np.flatnonzero(found.why)
+    with replacing_folder(folder) as temporary, (temporary / "reasons.csv").open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(("path", "reason"))
         with pq.ParquetWriter(temporary / "quarantine.parquet", schema) as writer:
-            for part, rows in _chunks(rejected):
-                contents = read_bytes(snapshot, part, rows["row"].tolist())
-                table = pa.Table.from_pandas(rows[schema.names[1:]], preserve_index=False)
-                images = [{"bytes": b, "path": p} for b, p in zip(contents, rows["path"], strict=True)]
-                writer.write_table(table.add_column(0, "image", pa.array(images, image)).cast(schema))
-        with (temporary / "reasons.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([("path", "reason"), *zip(rejected["path"], rejected["reason"], strict=True)])
+            for part, local, places in facts.by_part(rejected):
+                table = _taken(snapshot / "parts" / part, local)
+                why = reasons(facts, found, settings, rejected[places])
+                writer.write_table(table.append_column("reason", pa.array(why, text)))
+                paths = table["image"].combine_chunks().field("path").to_pylist()
+                lines.writerows(zip(paths, why, strict=True))
 
 
-def _chunks(rejected: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Rows of one part at a time, about CHUNK_BYTES of them, so that memory stays small."""
-    for part, rows in rejected.groupby("part"):
-        for _, chunk in rows.groupby(rows["size_bytes"].cumsum() // CHUNK_BYTES):
-            yield str(part), chunk
+def _taken(path: Path, rows: NDArray[np.int64]) -> pa.Table:
+    """Ascending rows of a part; of row groups without any nothing is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables, begin = [], 0
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            end = begin + file.metadata.row_group(group).num_rows
+            here = rows[np.searchsorted(rows, begin) : np.searchsorted(rows, end)]
+            if len(here):
+                tables.append(file.read_row_group(group, columns=list(QUARANTINED)).take(here - begin))
+            begin = end
+    return pa.concat_tables(tables)

@@ -7,19 +7,19 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pipeline.settings import Validate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MODES = ["1", "L", "LA", "La", "P", "PA", "I", "I;16", "I;16L", "I;16B", "F"]
-MODES += ["RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB", "HSV"]
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;"
     "color:#1d2329;background:#fff}table{border-collapse:collapse;width:100%}"
@@ -28,6 +28,10 @@ STYLE = (
 )
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # the same snapshot gives the same pages, to the byte
 PASSING = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|1970-01-01T00:00:00Z|\b2\d{7}T\d{6}\.\d+Z\b")
+EXPLAINED = (
+    "Each item was accepted or rejected by itself. Great Expectations judges what that left: of each part of the "
+    "snapshot the extremes and counts of its accepted items (parts), and the dataset as a whole (dataset)."
+)
 REMOTE = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*https?://[^>]*>|<img\b[^>]*https?://[^>]*>|url\('?https?://[^)]*\)",
     re.DOTALL | re.IGNORECASE,
@@ -47,34 +51,39 @@ class Check:
 
 @dataclass(frozen=True)
 class Totals:
-    """The dataset in numbers; `classes` counts accepted items and is empty where nothing is labelled."""
+    """The dataset in numbers; `classes` and `unknown_modes` count accepted items. No classes: nothing is labelled."""
 
     items: int
+    accepted: int
     reasons: Mapping[str, int]
     classes: Mapping[str, int]
-    labelled: bool
+    unknown_modes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
-        return sum(self.reasons.values())
+        return self.items - self.accepted
 
     @property
     def row(self) -> dict[str, float]:
         """The second frame's only row: what is true of the dataset and of no single item."""
         smallest, largest = min(self.classes.values(), default=0), max(self.classes.values(), default=0)
         return {
+            "accepted_items": self.accepted,
             "rejected_share": self.rejected / max(1, self.items),
             "smallest_class_items": smallest,
             "class_imbalance": largest / max(1, smallest),
         }
 
 
-def judge(accepted: pd.DataFrame, totals: Totals, settings: Validate, docs: Path, run: str) -> list[str]:
-    """Run the suite and write Data Docs into the folder `docs`. Returns what failed, with numbers."""
+def judge(parts: pd.DataFrame, totals: Totals, settings: Validate, docs: Path, run: str) -> list[str]:
+    """Run the suite and write Data Docs into the folder `docs`. Returns what failed, with numbers.
+
+    parts: the accepted items summed up, a row a part.
+    """
     import pandas as pd
 
-    frames = {"items": accepted, "dataset": pd.DataFrame([totals.row])}
-    checks = [*_item_checks(settings, totals.labelled), *_dataset_checks(settings, totals)]
+    frames = {"parts": parts, "dataset": pd.DataFrame([totals.row])}
+    checks = [*_part_checks(settings, totals), *_dataset_checks(settings, totals)]
     context = _context(docs)
     results: dict[str, Any] = {}
     for name, frame in frames.items():
@@ -85,26 +94,29 @@ def judge(accepted: pd.DataFrame, totals: Totals, settings: Validate, docs: Path
     return [_fault(check, results[check.name]) for check in checks if not results[check.name].success]
 
 
-def _item_checks(settings: Validate, labelled: bool) -> Iterator[Check]:
-    def column(name: str, expectation: str, **arguments: Any) -> Check:
-        return Check(name, "items", expectation, {"column": name, **arguments})
+def _part_checks(settings: Validate, totals: Totals) -> Iterator[Check]:
+    """What the rules promise of every accepted item, and that its mode is one that is known."""
 
-    sides = {"min_value": settings.min_side, "max_value": settings.max_side}
-    yield column("width", "ExpectColumnValuesToBeBetween", **sides)
-    yield column("height", "ExpectColumnValuesToBeBetween", **sides)
-    yield column("mode", "ExpectColumnValuesToBeInSet", value_set=MODES)
-    yield column("contrast", "ExpectColumnValuesToBeBetween", min_value=settings.min_contrast)
-    yield column("sha256", "ExpectColumnValuesToBeUnique")
-    yield column("problem", "ExpectColumnValuesToBeNull")
-    if labelled:
-        yield column("label", "ExpectColumnValuesToNotBeNull")
+    def values(name: str, fault: str = "", **bounds: float) -> Check:
+        return Check(name, "parts", "ExpectColumnValuesToBeBetween", {"column": name, **bounds}, fault)
+
+    yield values("smallest_side", min_value=settings.min_side)
+    yield values("largest_side", max_value=settings.max_side)
+    yield values("lowest_contrast", min_value=float(np.float32(settings.min_contrast)))  # as the rule compares it
+    unknown, example = sum(totals.unknown_modes.values()), next(iter(totals.unknown_modes), None)
+    yield values("unknown_modes", f"{unknown} accepted items have a wrong mode (such as {example!r})", max_value=0)
+    yield values("copies", max_value=0)
+    yield values("problems", max_value=0)
+    if totals.classes:
+        yield values("unlabelled", max_value=0)
 
 
 def _dataset_checks(settings: Validate, totals: Totals) -> Iterator[Check]:
-    count, row = totals.items - totals.rejected, totals.row
+    row = totals.row
     yield Check(
-        "accepted items", "items", "ExpectTableRowCountToBeBetween", {"min_value": settings.min_items},
-        f"{count} accepted items, min_items is {settings.min_items}",
+        "accepted_items", "dataset", "ExpectColumnMinToBeBetween",
+        {"column": "accepted_items", "min_value": settings.min_items},
+        f"{totals.accepted} accepted items, min_items is {settings.min_items}",
     )  # fmt: skip
     why = ", ".join(f"{items} {reason}" for reason, items in _by_count(totals.reasons))
     yield _at_most(
@@ -200,7 +212,7 @@ def _fault(check: Check, result: Any) -> str:
     bad, examples = result.result.get("unexpected_count"), result.result.get("partial_unexpected_list")
     if bad is None:
         return f"column {check.name!r} could not be judged: {result.exception_info}"
-    return f"{bad} accepted items have a wrong {check.name} (such as {(examples or [None])[0]!r})"
+    return f"{bad} parts have a wrong {check.name} (such as {(examples or [None])[0]!r})"
 
 
 def _write_pages(docs: Path, checks: list[Check], results: Mapping[str, Any], totals: Totals) -> None:
@@ -230,8 +242,8 @@ def _index(docs: Path, checks: list[Check], results: Mapping[str, Any], totals: 
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8><title>Validation</title>"
         f"<meta name=viewport content='width=device-width'><style>{STYLE}</style></head><body>"
-        f"<h1>Validation: {verdict}</h1><p>{totals.items - totals.rejected} of {totals.items} items accepted.</p>"
-        f"<table><tr><th>Outcome<th>Check<th>Expected<th>Observed</tr>{table}</table>"
+        f"<h1>Validation: {verdict}</h1><p>{totals.accepted} of {totals.items} items accepted.</p>"
+        f"<p>{EXPLAINED}</p><table><tr><th>Outcome<th>Check<th>Expected<th>Observed</tr>{table}</table>"
         f"{_counts('Rejected, by reason', totals.reasons)}{_counts('Accepted, by class', totals.classes)}"
         f"<h2>Great Expectations</h2><ul>{links}</ul></body></html>\n"
     )

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 
 from pipeline import pixels
 from pipeline.collect.snapshot import collect
+from pipeline.facts import read_facts, write_rows
 from pipeline.files import sha256_file
 from pipeline.manifest import read_manifest
 from pipeline.preprocess import choose_form, preprocess
@@ -26,8 +26,7 @@ from pipeline.values import Snapshot
     ("side", "size"), [(1, 16), (8, 16), (28, 28), (36, 32), (37, 40), (44, 40), (60, 56), (500, 64)]
 )
 def test_auto_is_a_size_that_can_be_trained(side: int, size: int) -> None:
-    rows = pa.table({"width": [side, 1, side], "height": [1, side, side], "mode": ["RGB", "RGB", "L"]})
-    form = choose_form(Preprocess(), rows)
+    form = choose_form(Preprocess(), np.array([1, side, side], np.int32), {"RGB": 2, "L": 1})
     assert (form.size, form.mode) == (size, "RGB")
     assert form.size in SIZES
 
@@ -47,9 +46,8 @@ def collected(tmp_path: Path) -> Snapshot:
     snapshot = collect(
         Collect(source="source"), tmp_path, tmp_path / "snapshot", tmp_path / "pixels", tmp_path / "ledgers"
     )
-    rows = read_manifest(tmp_path / "snapshot")
-    good = rows.filter(pa.array([problem is None for problem in rows["problem"].to_pylist()]))
-    pa.parquet.write_table(good, tmp_path / "accepted.parquet")
+    facts = read_facts(tmp_path / "snapshot")
+    write_rows(tmp_path / "accepted.parquet", facts, ~facts.problem.known)
     return snapshot
 
 
