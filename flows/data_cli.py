@@ -15,7 +15,7 @@ from pipeline.errors import ParamsError
 
 data = typer.Typer(no_args_is_help=True, help="Update, correct, compare and restore the dataset.")
 Why = Annotated[str, typer.Option(help="Kept with the version.")]
-PAGES = Path("runs/pages")
+PAGES, DOCS = Path("runs/pages"), Path("runs/docs")
 
 
 @data.command()
@@ -89,10 +89,20 @@ def quarantine(
 
 
 @data.command()
-def log(as_json: Json = False) -> None:
+def log(
+    html: Annotated[
+        bool, typer.Option("--html", help="A page with each version's Data Docs; prints where it is.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """The versions: when, who, why, and what changed."""
     with stdout_for_json(as_json) as write:
         root = prepare()
+        if html:
+            from pipeline.dataset.docs import docs_site
+
+            write(str(docs_site(root, root / DOCS)))
+            return
         from flows import data_views
         from pipeline.dataset.history import tags, versions
 

@@ -80,6 +80,7 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
         sources=snapshot.sources,
         profile=profile,
         restores=restores,
+        docs=Stored(**store.stored("validate", str(stages.DOCS))),
     )
     add_version(workspace, version)
     return version
@@ -119,7 +120,8 @@ def restore(workspace: Path, params: Params, name: str) -> Version:
 
 def push(workspace: Path) -> int:
     """Send every version to DVC's remote; how many files it lacked."""
-    return Versions(workspace).push_folders([version.stored.md5 for version in versions(workspace)])
+    stored = [stored.md5 for version in versions(workspace) for stored in (version.stored, version.docs) if stored]
+    return Versions(workspace).push_folders(stored)
 
 
 def label(workspace: Path, params: Params, file: Path, why: str) -> Version | None:

@@ -25,7 +25,7 @@ class Version(Value):
     """A snapshot that was validated. number: 1, 2, …; id: of its content; restores: the number of one it brought back.
 
     added, removed and relabelled: items, against the version before it; None where that one's files are lost.
-    forgotten: items that it had and were erased since; was: its ids before that.
+    forgotten: items that it had and were erased since; was: its ids before that; docs: what was checked.
     """
 
     number: int
@@ -47,6 +47,7 @@ class Version(Value):
     restores: int | None = None
     forgotten: int = 0
     was: tuple[str, ...] = ()
+    docs: Stored | None = None
 
     @property
     def ids(self) -> set[str]:

@@ -55,10 +55,15 @@ def quarantine_page(kinds: Mapping[str, Sequence[Item]]) -> str:
 
 
 def _rendered(**told: object) -> str:
+    return rendered("page.html", **told)
+
+
+def rendered(template: str, **told: object) -> str:
+    """One of the pages of this folder."""
     from jinja2 import Environment, FileSystemLoader
 
     pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    return pages.get_template("page.html").render(**told)
+    return pages.get_template(template).render(**told)
 
 
 def _pictures(items: Sequence[Item]) -> list[Picture]:
