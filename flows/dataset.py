@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import getpass
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from pipeline import decisions, stages
 from pipeline.adapters.versions import Versions
 from pipeline.collect.door import OWN
 from pipeline.dataset.diff import Difference, Files, Item, difference
+from pipeline.dataset.feature_drift import feature_drift
 from pipeline.dataset.history import Stored, Version, add_version, version_of, versions
 from pipeline.dataset.profile import drifts, findings, profile_of
 from pipeline.errors import GenloopError, ParamsError, ValidationError
@@ -28,6 +29,7 @@ from pipeline.settings import Params
 from pipeline.values import Validation
 
 SNAPSHOT = str(stages.SNAPSHOT)
+MEASURED_FROM = 0.01  # share of the items
 
 
 def update(workspace: Path, params: Params, why: str, only: Sequence[str] = ()) -> Version | None:
@@ -54,14 +56,14 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
     snapshot = stages.read_snapshot(workspace)
     validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
     profile = profile_of(read_manifest(workspace / stages.SNAPSHOT))
-    drift = drifts(last.profile, profile) if last else {}
+    counts = _counts(store, last, workspace, snapshot.items)
+    drift = drifts(last.profile, profile) | _feature_drift(store, last, workspace, params, counts) if last else {}
     if restores is None and (faults := findings(drift, params.drift.stop.model_dump())):
         raise ValidationError(
             f"the dataset has drifted: {'; '.join(faults)}",
             where=f"version {last.number} to now" if last else "",
             remedy="raise drift.stop in params.yaml if that is right, or `genloop data restore` the version before",
         )
-    counts = _counts(store, last, workspace, snapshot.items)
     version = Version(
         number=last.number + 1 if last else 1,
         id=snapshot.id,
@@ -94,6 +96,17 @@ def _counts(store: Versions, last: Version | None, workspace: Path, items: int) 
         return dict(difference(_parts(store.files(last.stored.md5)), _parts_here(workspace)).counts)
     except GenloopError:
         return dict.fromkeys(("added", "removed", "relabelled"))
+
+
+def _feature_drift(
+    store: Versions, last: Version, workspace: Path, params: Params, counts: Mapping[str, int | None]
+) -> dict[str, float]:
+    """Measured where enough changed that it could be much: to load the classifier takes seconds."""
+    changed = sum(count or 0 for count in counts.values())
+    if counts["added"] is None or changed < MEASURED_FROM * last.items:
+        return {}
+    found = feature_drift(workspace, params, _parts(store.files(last.stored.md5)), _parts_here(workspace))
+    return {} if found is None else {"features": found}
 
 
 def warnings(params: Params, version: Version) -> list[str]:

@@ -95,15 +95,16 @@ class Validate(Value):
 
 
 class Drift(Value):
-    """How far a distribution may move from one version to the next: total variation, 0 to 1."""
+    """How far a distribution may move from one version to the next: total variation, 0 to 1; of features, the nFD."""
 
     labels: Share = 1.0
     brightness: Share = 1.0
     sides: Share = 1.0
+    features: Annotated[float, Field(ge=0)] = 1000.0
 
 
 class DriftLimits(Value):
-    warn: Drift = Drift(labels=0.1, brightness=0.1, sides=0.1)
+    warn: Drift = Drift(labels=0.1, brightness=0.1, sides=0.1, features=1.0)
     stop: Drift = Drift()
 
 
