@@ -7,14 +7,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from pipeline.collect.door import OPEN, Door
-from pipeline.collect.items import IGNORED, RawItem
+from pipeline.collect.folders import READINGS
+from pipeline.collect.items import IGNORED, RawItem, Unsteady
 from pipeline.collect.labels import settled
 from pipeline.collect.ledger import Unit
 from pipeline.collect.parts import Chunk, Known, text
-from pipeline.collect.sources import Listing, read_units
+from pipeline.collect.sources import Listing, Reading, listing, read_units
+from pipeline.errors import SourceError
 from pipeline.settings import Source
 
 CHUNK_ITEMS = 500
@@ -28,6 +31,7 @@ class Piece:
     """A chunk, and the units that are complete with it.
 
     A container, which holds many items, is of pieces of its own: `opens` is true of the first, `closes` of the last.
+    voids: all of its pieces so far; it is read again.
     labels: of its folders, now that all are known, where they are not what its items have.
     """
 
@@ -35,6 +39,7 @@ class Piece:
     done: tuple[Unit, ...] = ()
     opens: bool = False
     closes: bool = False
+    voids: bool = False
     labels: dict[str, str | None] | None = None
 
 
@@ -47,26 +52,47 @@ def pieces(
     recall: Recall | None,
     door: Door = OPEN,
 ) -> Iterator[Piece]:
-    """recall: what is known of content already; None where nothing is."""
-    plain = _Gathered(source.name, recall, door)
-    for unit, items in read_units(source.uri, workspace, max_item_bytes, contents, units):
-        if unit in contents.containers:
+    """recall: what is known of content already; None where nothing is.
+
+    A file that is gone when its turn comes was removed from the source. Raises SourceError where all are.
+    """
+    gather = partial(_Gathered, source.name, recall, door)
+    plain, gone = gather(), False
+    for reading in read_units(source.uri, workspace, max_item_bytes, contents, units):
+        if reading.unit in contents.containers:
             if plain.units:
                 yield plain.piece()
-            yield from _container(source, unit, contents.stamps[unit], items, _Gathered(source.name, recall, door))
+            yield from _container(source, reading, gather)
         else:
-            for item in items:
-                plain.add(unit, _ruled(source, item))
-            plain.finish(unit, contents.stamps[unit])
+            for item in reading.items():
+                plain.add(reading.unit, _ruled(source, item))
+            if not reading.gone:
+                plain.finish(reading.unit, reading.stamp)
             if plain.full:
                 yield plain.piece()
+        gone = gone or reading.gone
     if plain.units:
         yield plain.piece()
+    if gone:
+        listing(source.uri, workspace)
 
 
-def _container(source: Source, unit: str, stamp: str, items: Iterable[RawItem], gathered: _Gathered) -> Iterator[Piece]:
-    opens, guesses = True, dict[str, str | None]()
-    for item in items:
+def _container(source: Source, reading: Reading, gather: Callable[[], _Gathered]) -> Iterator[Piece]:
+    """Again where it changes meanwhile: of two versions of an archive nothing is mixed."""
+    for attempt in range(1, READINGS + 1):
+        try:
+            yield from _read_once(source, reading, gather())
+            return
+        except Unsteady as error:
+            if attempt == READINGS:
+                why = f"{reading.unit} was read {READINGS} times, and each time {error} meanwhile"
+                raise SourceError(why, where=source.uri, remedy="run it again when it is whole") from None
+            yield Piece(Chunk(source.name, [], [], {}), voids=True)
+
+
+def _read_once(source: Source, reading: Reading, gathered: _Gathered) -> Iterator[Piece]:
+    unit, opens, guesses = reading.unit, True, dict[str, str | None]()
+    for item in reading.items():
         if item.guessed and item.problem != IGNORED:
             guesses[item.path.rpartition("/")[0]] = item.label
         if wanted(source, item.path):
@@ -74,9 +100,11 @@ def _container(source: Source, unit: str, stamp: str, items: Iterable[RawItem], 
         if gathered.full:
             yield gathered.piece(opens=opens)
             opens = False
+    if reading.gone:
+        return
     ruled = bool(source.label or source.label_pattern)
     labels = None if ruled or (found := settled(guesses)) == guesses else found
-    gathered.finish(unit, stamp)
+    gathered.finish(unit, reading.stamp)
     yield gathered.piece(opens=opens, closes=True, labels=labels)
 
 
@@ -134,6 +162,6 @@ class _Gathered:
                 if item.data and (entry := self.recall(hashlib.sha256(item.data).hexdigest())):
                     known[row] = entry
         chunk = Chunk(self.source, self.of, self.items, known, self.door)
-        piece = Piece(chunk, tuple(self.units), opens, closes, labels)
+        piece = Piece(chunk, tuple(self.units), opens, closes, labels=labels)
         self._begin()
         return piece

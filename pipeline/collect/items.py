@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 IGNORED = "hidden file"
 TOO_LARGE = "too large"
+NO_PERMISSION = "no permission to read"
+CHANGING = "changed each time it was read"
 
 
 class RawItem(NamedTuple):
@@ -20,3 +22,7 @@ class RawItem(NamedTuple):
     split: str
     problem: str | None
     guessed: bool = False
+
+
+class Unsteady(Exception):
+    """What was read of a file is of no use: it changed meanwhile, or its connection broke for good."""

@@ -140,11 +140,12 @@ def _missing(source: Source) -> list[str]:
 
 
 def _current(listings: Mapping[str, Listing]) -> Callable[[Unit], bool]:
-    """Whether a unit is as it was when it was read."""
+    """Whether a unit is as it was when it was read, or what it was is unknown: it is tried again another time."""
 
     def current(unit: Unit) -> bool:
         found = listings.get(unit.source)
-        return found is not None and found.stamps.get(unit.unit) == unit.stamp
+        now = found.stamps.get(unit.unit) if found else None
+        return now is not None and unit.stamp in ("", now)
 
     return current
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from tarfile import TarError
@@ -15,7 +16,7 @@ from tarfile import TarError
 from pipeline.collect.archives import TAR_SUFFIXES, read_tar, read_zip
 from pipeline.collect.folders import Place, locate, read_image
 from pipeline.collect.idx import is_images, labels_names, read_pair
-from pipeline.collect.items import RawItem
+from pipeline.collect.items import RawItem, Unsteady
 from pipeline.collect.labels import common_root, hidden, split_of
 from pipeline.collect.tables import read_table
 from pipeline.errors import SourceError
@@ -39,14 +40,38 @@ class Listing:
     root: str = ""
 
 
+class Reading:
+    """A unit of a source. stamp: once the items are taken, of what they were read from, or empty where it is unknown.
+
+    gone: it was not there any more.
+    """
+
+    def __init__(self, unit: str, stamp: str, read: Callable[[Reading], Iterator[RawItem]]) -> None:
+        self.unit, self.stamp, self.gone = unit, stamp, False
+        self._listed, self._read = stamp, read
+
+    def items(self) -> Iterator[RawItem]:
+        """Anew with each call. Raises Unsteady where all that was read of it is of no use."""
+        try:
+            yield from self._read(self)
+        except FileNotFoundError:
+            self.gone = True
+
+    def saw(self, *stamps: str) -> None:
+        """Of the files that are read. Where the listing knew no size, it is the same version by its tag."""
+        stamp = " ".join(stamps)
+        size, _, tag = self._listed.partition(" ")
+        self.stamp = self._listed if size == "None" and tag and tag == stamp.partition(" ")[2] else stamp
+
+
 def open_source(uri: str, workspace: Path, max_item_bytes: int = MAX_ITEM_BYTES) -> Iterator[RawItem]:
     """Every item, read once, in the source's order; hidden files come as items with problem IGNORED.
 
     Raises SourceError where the source is not there, empty, of no known kind, damaged or out of reach.
     """
     found, contents = False, listing(uri, workspace)
-    for _, items in read_units(uri, workspace, max_item_bytes, contents, contents.stamps):
-        for item in items:
+    for reading in read_units(uri, workspace, max_item_bytes, contents, contents.stamps):
+        for item in reading.items():
             found = True
             yield item
     if not found:
@@ -70,13 +95,14 @@ def listing(uri: str, workspace: Path) -> Listing:
 
 def read_units(
     uri: str, workspace: Path, max_item_bytes: int, contents: Listing, units: Iterable[str]
-) -> Iterator[tuple[str, Iterator[RawItem]]]:
-    """Each of these units with its items, which are to be taken before the next unit is asked for."""
+) -> Iterator[Reading]:
+    """Each of these units; its items are to be taken before the next unit is asked for."""
     with _faults(uri):
         place = None if uri.startswith("sample://") else _existing(uri, workspace)
         alone = place is not None and not _is_folder(place)
+    read = partial(_read_unit, uri, place, alone, contents, max_item_bytes)
     for unit in units:
-        yield unit, _read_unit(uri, place, unit, alone, contents, max_item_bytes)
+        yield Reading(unit, contents.stamps[unit], read)
 
 
 def fingerprint(uri: str, workspace: Path) -> str:
@@ -103,31 +129,35 @@ def _listing_of_folder(place: Place) -> Listing:
 
 
 def _stamps_of_labels(images: str, files: dict[str, str]) -> list[str]:
+    """Of the one that is read, where there is one."""
     folder, slash, name = images.rpartition("/")
-    return [files[path] for other in labels_names(name) if (path := f"{folder}{slash}{other}") in files]
+    return [files[path] for other in labels_names(name) if (path := f"{folder}{slash}{other}") in files][:1]
 
 
 def _stamp_of_file(place: Place, name: str) -> str:
     if not is_images(name):
         return place.stamp()
-    folder = place.path.rpartition("/")[0]
-    others = [Place(place.fs, f"{folder}/{other}") for other in labels_names(name)]
-    return " ".join([place.stamp(), *(other.stamp() for other in others if other.exists())])
+    labels = _labels_of(place, place.path)
+    return " ".join([place.stamp(), *([labels.stamp()] if labels else [])])
 
 
-def _read_unit(uri: str, place: Place | None, unit: str, alone: bool, contents: Listing, cap: int) -> Iterator[RawItem]:
-    """alone: the source is that file."""
-    with _faults(uri):
+def _read_unit(
+    uri: str, place: Place | None, alone: bool, contents: Listing, cap: int, reading: Reading
+) -> Iterator[RawItem]:
+    """alone: the source is that file. Raises FileNotFoundError where a file of a folder is gone."""
+    unit = reading.unit
+    with _faults(uri, missing=alone):
         if place is None:
             yield from _digits(uri)
         elif alone:
-            yield from _from_file(place, place.path, unit, uri, cap)
+            yield from _from_file(place, place.path, reading, uri, cap)
         elif unit in contents.containers:
             split = _split_of_path(unit)
-            for item in _from_file(place, place.join(unit), unit, uri, cap):
+            for item in _from_file(place, place.join(unit), reading, uri, cap):
                 yield item if item.split or not split else item._replace(split=split)
         else:
-            yield read_image(place, unit, contents.root, cap)
+            item, reading.stamp = read_image(place, unit, contents.root, cap, reading.stamp)
+            yield item
 
 
 def _split_of_path(path: str) -> str:
@@ -152,33 +182,38 @@ def _known(path: str) -> bool:
     return path.lower().endswith((*ARCHIVES, ".parquet")) or is_images(path)
 
 
-def _from_file(place: Place, path: str, name: str, uri: str, cap: int) -> Iterator[RawItem]:
-    kind = name.lower()
-    if kind.endswith(TAR_SUFFIXES):
-        with place.open(path, seekable=False) as file:
-            yield from read_tar(file, cap)
-    elif kind.endswith(".zip"):
-        with place.open(path) as file:
-            yield from read_zip(file, cap)
-    elif kind.endswith(".parquet"):
-        with place.open(path) as file:
-            yield from read_table(name, file, cap)
-    elif is_images(name):
-        yield from _pair(place, path, cap)
-    else:
+def _from_file(place: Place, path: str, reading: Reading, uri: str, cap: int) -> Iterator[RawItem]:
+    kind = reading.unit.lower()
+    if is_images(reading.unit):
+        yield from _pair(place, path, reading, cap)
+        return
+    if not _known(kind):
         raise SourceError("not a known kind of source", where=uri, remedy=f"give {KINDS}")
+    is_tar = kind.endswith(TAR_SUFFIXES)
+    with place.open(path, seekable=not is_tar) as (file, stamp):
+        reading.saw(stamp)
+        if is_tar:
+            yield from read_tar(file, cap)
+        elif kind.endswith(".zip"):
+            yield from read_zip(file, cap)
+        else:
+            yield from read_table(reading.unit, file, cap)
 
 
-def _pair(place: Place, images: str, cap: int) -> Iterator[RawItem]:
+def _pair(place: Place, path: str, reading: Reading, cap: int) -> Iterator[RawItem]:
+    name = path.rpartition("/")[2]
+    with ExitStack() as stack:
+        images = stack.enter_context(place.open(path))
+        labels = _labels_of(place, path)
+        names = stack.enter_context(place.open(labels.path)) if labels else None
+        reading.saw(images.stamp, *([names.stamp] if names else []))
+        yield from read_pair(name, images.file, names.file if names else None, cap)
+
+
+def _labels_of(place: Place, images: str) -> Place | None:
     folder, _, name = images.rpartition("/")
-    for candidate in labels_names(name):
-        labels = Place(place.fs, f"{folder}/{candidate}")
-        if labels.exists():
-            with place.open(images) as file, place.open(labels.path) as other:
-                yield from read_pair(name, file, other, cap)
-            return
-    with place.open(images) as file:
-        yield from read_pair(name, file, None, cap)
+    others = (Place(place.fs, f"{folder}/{other}") for other in labels_names(name))
+    return next((other for other in others if other.exists()), None)
 
 
 def _digits(uri: str) -> Iterator[RawItem]:
@@ -196,13 +231,18 @@ def _digits(uri: str) -> Iterator[RawItem]:
 
 
 @contextmanager
-def _faults(uri: str) -> Iterator[None]:
-    """Turn what readers and file systems raise into a SourceError that says what to do."""
+def _faults(uri: str, missing: bool = True) -> Iterator[None]:
+    """Turn what readers and file systems raise into a SourceError that says what to do.
+
+    missing: whether that is a fault.
+    """
     try:
         yield
-    except SourceError:
+    except (SourceError, Unsteady):
         raise
     except FileNotFoundError:
+        if not missing:
+            raise
         raise SourceError("the source is not there", where=uri, remedy="check the path or URL") from None
     except (TarError, zipfile.BadZipFile, LZMAError, zlib.error, EOFError, ValueError) as error:
         text = " ".join(str(error).split())
@@ -218,7 +258,7 @@ def _other(uri: str, error: Exception) -> Exception:
     text = " ".join(str(error).split()) or type(error).__name__
     if module in ("zstandard", "gzip", "pyarrow"):
         return SourceError(f"damaged: {text}", where=uri, remedy="fetch it anew")
-    if isinstance(error, PermissionError):
+    if isinstance(error, PermissionError) or getattr(error, "status", None) in (401, 403):
         return SourceError(f"may not be read: {text}", where=uri, remedy="check its permissions or credentials")
     if uri.startswith(("s3://", "http://", "https://")):
         return SourceError(f"no network, or no answer: {text}", where=uri, remedy="check the address and the network")

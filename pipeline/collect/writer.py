@@ -32,6 +32,10 @@ class Writer:
         self._inside = False  # a container
 
     def take(self, piece: Piece, rows: Rows) -> None:
+        if piece.voids:
+            if self._inside:
+                self._drop()
+            return
         if piece.opens:
             self.commit()
             self._inside = True
@@ -60,6 +64,15 @@ class Writer:
             self.entries.append(self._staging.add(len(self.entries), self._parts, units))
             self._parts, self._units = [], []
             self._forgotten.clear()
+
+    def _drop(self) -> None:
+        """What was taken of the container that is open."""
+        noted = {part.name for parts, _ in self.entries for part in parts}
+        for part in self._parts:
+            if part.name not in noted:
+                (self._staging.parts / part.name).unlink(missing_ok=True)
+        self._parts, self._units, self._group, self._inside = [], [], [], False
+        self._items = self._bytes = 0
 
     def _flush(self) -> None:
         if self._items:

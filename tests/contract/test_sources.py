@@ -140,6 +140,7 @@ def test_a_wrong_key_is_told_without_the_secret(s3: str, tmp_path: Path, monkeyp
 
 
 def test_an_s3_that_is_not_up_is_told(tmp_path: Path, s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.collect.web.ATTEMPTS", 2)
     for name in ("GENLOOP_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with pytest.raises(SourceError, match="no network, or no answer"):

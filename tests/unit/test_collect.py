@@ -370,7 +370,8 @@ def test_labels(path: str, expected: tuple[str | None, str]) -> None:
     assert label_and_split(path) == expected
 
 
-def test_faults_name_the_source(tmp_path: Path) -> None:
+def test_faults_name_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.collect.web.FIRST_WAIT_S", 0.01)
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(tar(FILES))[:-300])
     (tmp_path / "a.zip").write_bytes(b"no zip")
     (tmp_path / "a.doc").write_bytes(b"x")
