@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pipeline.collect.chunks import Piece
-from pipeline.collect.parts import Chunk, Known, Rows, inspected
+from pipeline.collect.parts import Chunk, Known, Rows, inspected, schema
 from pipeline.media.image import NEEDS_MEMORY, PLUGINS, Inspection
 from pipeline.parallel import Do, Limits, Loss, Lost, each
 
@@ -41,23 +41,35 @@ def _is_harmless(chunk: Chunk) -> bool:
 
 def _one_by_one(do: Do[Chunk, Rows], chunk: Chunk, lost: Lost) -> Rows:
     """What the chunk would have become; an item that is lost alone too has a problem. Nothing is decoded here."""
-    known = dict(chunk.known)
+    import pyarrow as pa
+
+    from pipeline.media.image import stacked
+
+    found, forgotten = list[Rows](), Counter[str]()
     for row, (unit, item) in enumerate(zip(chunk.units, chunk.items, strict=True)):
-        if row not in known:
-            known[row] = _found(do, Chunk(chunk.source, [unit], [item._replace(problem=None)], {}))
-    return inspected(replace(chunk, known=known))
+        known = {0: chunk.known[row]} if row in chunk.known else {}
+        rows = _alone(do, replace(chunk, units=[unit], items=[item], known=known))
+        forgotten.update(rows.forgotten)
+        if len(rows.table):
+            found.append(rows)
+    if not found:
+        return Rows(schema().empty_table(), None, forgotten)
+    table = pa.concat_tables([rows.table for rows in found]).combine_chunks()
+    problems = table["problem"].to_pylist()
+    pixels = [None if rows.pixels is None else rows.pixels[0] for rows in found]
+    good = [problem is None or block is not None for problem, block in zip(problems, pixels, strict=True)]
+    return Rows(table, stacked(list(zip(good, pixels, strict=True))), forgotten)
 
 
-def _found(do: Do[Chunk, Rows], alone: Chunk) -> Known:
+def _alone(do: Do[Chunk, Rows], chunk: Chunk) -> Rows:
     """Only what dies twice is guilty: the kernel, where memory ends, may have taken an innocent process."""
     try:
         try:
-            rows = do(alone)
+            return do(chunk)
         except Lost as lost:
             if lost.loss is not Loss.DIED:
                 raise
-            rows = do(alone)
+            return do(chunk)
     except Lost as lost:
-        return Known(Inspection("", "", 0, 0, problem=PROBLEMS[lost.loss]), None)
-    (row,) = rows.table.select(Inspection._fields).to_pylist()
-    return Known(Inspection(**row), None if rows.pixels is None else rows.pixels[0])
+        guilty = Known(Inspection("", "", 0, 0, problem=PROBLEMS[lost.loss]), None)
+        return do(replace(chunk, known={0: guilty}))

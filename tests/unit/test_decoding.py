@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -11,11 +12,15 @@ import numpy as np
 import pytest
 
 from pipeline.collect import chunks, decoding
+from pipeline.collect.snapshot import collect
 from pipeline.dataset import page
 from pipeline.dataset.diff import Item
 from pipeline.manifest import read_manifest
 from pipeline.parallel import Limits, Loss, _Worker
+from pipeline.settings import Collect
+from pipeline.tombstones import add_tombstones
 from tests.unit.test_collect import folder, png, snap, table, tar
+from tests.unit.test_generated import BATCH, known, tiles, variants
 
 SLOW = f"decoding took longer than {decoding.TIMEOUT_S} s"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel sets no bound to a process's memory")
@@ -126,6 +131,23 @@ def test_what_a_decoder_dies_of_is_on_the_page_without_a_picture(
     items = [Item("", None, "", "s", f"{row + 1}.png", part, row) for row in range(2)]
     text = page.quarantine_page({"the decoder died": items})
     assert text.count("<img") == 1 and "2.png" in text
+
+
+def test_what_is_forgotten_or_our_own_is_so_beside_deadly_bytes_too(tmp_path: Path, started: list[Any]) -> None:
+    images = tiles()
+    known(tmp_path, images[:2])
+    add_tombstones(tmp_path, [hashlib.sha256(images[20]).hexdigest()], "2026-11-01")
+    tree = {"forgotten.png": images[20], "near.jpg": variants(images[1])["jpeg"], "own.png": images[0]}
+    folder(tmp_path / "s", tree | {"deadly.png": png(2) + b"KILL", "real.png": images[21]})
+    places = [tmp_path / name for name in ("out", "kept", "ledgers")]
+    collect(Collect(source="s"), tmp_path, *places, generated=tmp_path / "generated")
+    manifest = read_manifest(tmp_path / "out")
+    assert dict(zip(manifest["path"].to_pylist(), manifest["problem"].to_pylist(), strict=True)) == {
+        "deadly.png": "the decoder died",
+        "near.jpg": f"made by this system: near-copy of an image in batch {BATCH}",
+        "own.png": f"made by this system: in batch {BATCH}",
+        "real.png": None,
+    }
 
 
 def test_every_loss_has_a_problem() -> None:
