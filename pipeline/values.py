@@ -10,10 +10,15 @@ class Value(BaseModel):
 
 
 class Part(Value):
-    """One immutable Parquet file of a snapshot, named by the hash of its rows."""
+    """One immutable Parquet file of a snapshot, named by the hash of its rows.
+
+    images: items without a problem; content: what it adds to the snapshot's id, in hex; empty in old snapshots.
+    """
 
     name: str
     items: int
+    images: int = 0
+    content: str = ""
 
 
 class Origin(Value):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline import pixels
+from pipeline.collect.content import with_content
 from pipeline.collect.ledger import Ledger, Unit, name_of, read_ledger
 from pipeline.collect.parts import Known, changed_part, schema, text
 from pipeline.collect.sources import Listing
@@ -82,7 +83,7 @@ class Before:
             stay = _staying(path, gone) if gone else None
             if stay is None or stay.all():
                 link(path, out / part.name)
-                yield part
+                yield with_content(part, path)
             elif left := changed_part(out, self.kept, path, partial(_taken, np.flatnonzero(stay))):
                 yield left
 

@@ -53,12 +53,13 @@ def _one_by_one(do: Do[Chunk, Rows], chunk: Chunk, lost: Lost) -> Rows:
         if len(rows.table):
             found.append(rows)
     if not found:
-        return Rows(schema().empty_table(), None, forgotten)
+        return Rows(schema().empty_table(), None, forgotten, 0)
     table = pa.concat_tables([rows.table for rows in found]).combine_chunks()
     problems = table["problem"].to_pylist()
     pixels = [None if rows.pixels is None else rows.pixels[0] for rows in found]
     good = [problem is None or block is not None for problem, block in zip(problems, pixels, strict=True)]
-    return Rows(table, stacked(list(zip(good, pixels, strict=True))), forgotten)
+    block, content = stacked(list(zip(good, pixels, strict=True))), sum(rows.content for rows in found)
+    return Rows(table, block, forgotten, content)
 
 
 def _alone(do: Do[Chunk, Rows], chunk: Chunk) -> Rows:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pipeline import pixels
+from pipeline.collect.content import content_id, with_content
 from pipeline.collect.ledger import Unit, name_of, read_ledger, write_ledger
-from pipeline.collect.parts import changed_part, content_id
+from pipeline.collect.parts import changed_part
 from pipeline.files import link, recover, replacing_folder, write_json
 from pipeline.tombstones import Tombstones
 from pipeline.values import Part, Snapshot
@@ -60,7 +61,7 @@ class Eraser:
                 link(where, out / "parts" / left.part.name)
         ordered = tuple(sorted(parts, key=lambda part: part.name))
         found = Snapshot(
-            id=content_id([out / "parts" / part.name for part in ordered])[0],
+            id=content_id(ordered),
             items=sum(part.items for part in ordered),
             ignored=snapshot.ignored,
             forgotten=snapshot.forgotten + gone.total(),
@@ -78,7 +79,7 @@ class Eraser:
     def _without(self, part: Part, path: Path) -> _Left:
         leaving = self._leaving(path)
         if not leaving.any():
-            return _Left(part, Places())
+            return _Left(with_content(part, path), Places())
         gone = Places()
 
         def change(table: pa.Table) -> tuple[pa.Table, NDArray[np.int64]]:

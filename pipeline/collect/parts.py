@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import pixels
+from pipeline.collect.content import content_of, content_of_table, noted
 from pipeline.collect.door import OPEN, OWN, Door
 from pipeline.collect.items import RawItem
 from pipeline.decisions import Decisions
@@ -36,12 +37,14 @@ class Known(NamedTuple):
 class Rows(NamedTuple):
     """Inspected items, and their pixels where those are to be kept, uint8 [N, H, W, C].
 
-    forgotten: by unit, how many were kept out because they are not to come back.
+    forgotten: by unit, how many were kept out because they are not to come back. content: what they add to the
+    snapshot's id.
     """
 
     table: pa.Table
     pixels: NDArray[np.uint8] | None
     forgotten: Counter[str]
+    content: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def inspected(chunk: Chunk) -> Rows:
 
     entries, forgotten = _admitted(chunk)
     if not entries:
-        return Rows(schema().empty_table(), None, forgotten)
+        return Rows(schema().empty_table(), None, forgotten, 0)
     contents = [entry.item.data for entry in entries]
     own = chunk.door.own
     inspections, block, areas = _inspections(
@@ -90,9 +93,12 @@ def inspected(chunk: Chunk) -> Rows:
     sizes, splits = list(map(len, contents)), [entry.item.split for entry in entries]
     places = [[chunk.source] * len(contents), [text(entry.unit) for entry in entries], [False] * len(contents)]
     origins = [[entry.original for entry in entries], [entry.stripped for entry in entries]]
-    values = [labels, splits, [entry.sha256 for entry in entries], sizes, *columns, why, *places, *origins]
+    hashes = [entry.sha256 for entry in entries]
+    values = [labels, splits, hashes, sizes, *columns, why, *places, *origins]
     arrays = [pa.array(v, field.type) for v, field in zip(values, list(schema())[1:], strict=True)]
-    return Rows(pa.Table.from_arrays([images, *arrays], schema=schema()), block, forgotten)
+    return Rows(
+        pa.Table.from_arrays([images, *arrays], schema=schema()), block, forgotten, content_of(hashes, labels, splits)
+    )
 
 
 def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
@@ -160,7 +166,7 @@ def write_group(folder: Path, kept: Path, group: list[Rows]) -> Part:
     import numpy as np
     import pyarrow as pa
 
-    part = write_part(folder, pa.concat_tables([rows.table for rows in group]))
+    part = write_part(folder, pa.concat_tables([rows.table for rows in group]), sum(rows.content for rows in group))
     known, filled = (
         [rows.pixels for rows in group if rows.pixels is not None],
         [rows for rows in group if len(rows.table)],
@@ -170,7 +176,7 @@ def write_group(folder: Path, kept: Path, group: list[Rows]) -> Part:
     return part
 
 
-def write_part(folder: Path, table: pa.Table) -> Part:
+def write_part(folder: Path, table: pa.Table, content: int) -> Part:
     """Name it by the hash of its rows: the same rows, the same name."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -179,7 +185,7 @@ def write_part(folder: Path, table: pa.Table) -> Part:
     names = ("sha256", "split", "problem", "label", "source", "unit", "original")
     accepted = table["accepted"].cast(pa.string())
     rows = joined([*(table[name] for name in names), accepted, paths], "\0", "\0\0")
-    part = Part(name=f"{digest(rows)}.parquet", items=len(table))
+    part = noted(f"{digest(rows)}.parquet", table, content)
     pq.write_table(
         table,
         folder / part.name,
@@ -202,7 +208,7 @@ def changed_part(
     table, rows = change(pq.read_table(source))
     if not len(table):
         return None
-    part = write_part(folder, table)
+    part = write_part(folder, table, content_of_table(table))
     if part.name != source.name and (block := pixels.kept(kept, source.name)) is not None:
         pixels.keep(kept, part.name, block[rows])
     return part
@@ -236,21 +242,6 @@ def decided(folder: Path, kept: Path, part: Part, decisions: Decisions) -> Part:
     return changed or part
 
 
-def content_id(paths: Sequence[Path]) -> tuple[str, int]:
-    """The hash of the set of (sha256, label, split) of all rows, and how many of them are images."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    lines, images = [], 0
-    for path in paths:
-        table = pq.read_table(path, columns=["sha256", "label", "split", "problem"])
-        lines += joined([table[name] for name in ("sha256", "label", "split")], "\t", "").chunks
-        images += table["problem"].null_count
-    found = pa.chunked_array(lines, pa.string())
-    return digest(found.take(pc.sort_indices(found))), images
-
-
 def joined(columns: Sequence[pa.ChunkedArray], separator: str, null: str) -> pa.ChunkedArray:
     """One text a row."""
     import pyarrow.compute as pc
@@ -259,11 +250,14 @@ def joined(columns: Sequence[pa.ChunkedArray], separator: str, null: str) -> pa.
 
 
 def digest(texts: pa.ChunkedArray) -> str:
-    """16 hex digits of the hash of the texts, a line each."""
-    found, end = hashlib.sha256(), ""
-    for chunk in texts.chunks:
-        found.update((end + "\n".join(chunk.to_pylist())).encode())
-        end = "\n" if len(chunk) else end
+    """16 hex digits of the hash of the texts."""
+    import numpy as np
+
+    whole = texts.combine_chunks()
+    _, offsets, data = whole.buffers()
+    places = np.frombuffer(offsets, np.int32)[whole.offset : whole.offset + len(whole) + 1]
+    found = hashlib.sha256((places - places[0]).tobytes())
+    found.update(memoryview(data)[places[0] : places[-1]])
     return found.hexdigest()[:16]
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from pipeline import pixels
 from pipeline.collect.before import Before, Memory, Plan, read_before
 from pipeline.collect.chunks import pieces, wanted
+from pipeline.collect.content import content_id
 from pipeline.collect.decoding import inspected_pieces
 from pipeline.collect.door import Door, door_of
 from pipeline.collect.ledger import Unit, name_of, write_ledger
-from pipeline.collect.parts import content_id, decided, text
+from pipeline.collect.parts import decided, text
 from pipeline.collect.sources import Listing, listing
 from pipeline.collect.staging import Entry, Staging
 from pipeline.collect.writer import Writer
@@ -57,7 +58,7 @@ def collect(
     units = [*plan.held, *(unit for _, made in writer.entries for unit in made)]
     with replacing_folder(out) as folder:
         parts = _parts(workspace, before, plan, staging, writer.entries, kept, folder / "parts")
-        snapshot = _snapshot(folder / "parts", parts, settings, units)
+        snapshot = _snapshot(parts, settings, units)
         write_json(folder / "snapshot.json", snapshot.model_dump(mode="json"))
         others = {name: key for name, key in before.ledger.keys.items() if only}
         write_ledger(ledgers / f"{name_of(snapshot)}.parquet", others | keys, units)
@@ -150,16 +151,15 @@ def _current(listings: Mapping[str, Listing]) -> Callable[[Unit], bool]:
     return current
 
 
-def _snapshot(folder: Path, parts: set[Part], settings: Collect, units: Sequence[Unit]) -> Snapshot:
+def _snapshot(parts: set[Part], settings: Collect, units: Sequence[Unit]) -> Snapshot:
     """Raises SourceError where none of the parts holds an image."""
     ordered = tuple(sorted(parts, key=lambda part: part.name))
-    identity, images = content_id([folder / part.name for part in ordered])
-    if not images:
+    if not any(part.images for part in ordered):
         where = ", ".join(source.uri for source in settings.all)
         raise SourceError("no images in the source", where=where, remedy="see what formats are read")
     origins = (Origin(**source.model_dump(include={"name", "uri", "licence", "consent"})) for source in settings.all)
     return Snapshot(
-        id=identity,
+        id=content_id(ordered),
         items=sum(part.items for part in ordered),
         ignored=sum(unit.ignored for unit in units),
         forgotten=sum(unit.forgotten for unit in units),
