@@ -12,23 +12,42 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+def schema() -> pa.Schema:
+    import pyarrow as pa
+
+    text, real, whole = pa.string(), pa.float32(), pa.int32()
+    image = pa.struct([("bytes", pa.binary()), ("path", text)])
+    fields = [("image", image), ("label", text), ("split", text), ("sha256", text), ("size_bytes", pa.int64())]
+    fields += [("format", text), ("mode", text), ("width", whole), ("height", whole), ("brightness", real)]
+    fields += [("contrast", real), ("dhash", text), ("problem", text), ("source", text), ("unit", text)]
+    fields += [("accepted", pa.bool_())]  # by a person, whatever validation says
+    fields += [("original", text), ("stripped", text)]  # hash of the bytes as read, and what was taken out of them
+    return pa.schema(fields)
+
+
 def read_manifest(folder: Path) -> pa.Table:
     """All columns but image.bytes, with `path`, and `part` and `row` by which `read_bytes` finds the bytes."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    snapshot = Snapshot.model_validate_json((folder / "snapshot.json").read_text())
-    tables = []
+    snapshot, tables = Snapshot.model_validate_json((folder / "snapshot.json").read_text()), [_manifest(None, "")]
     for part in snapshot.parts:
         with pq.ParquetFile(folder / "parts" / part.name) as file:
             columns = [name for name in file.schema_arrow.names if name != "image"]
-            table = file.read(["image.path", *columns])
-        paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
-        table = table.drop_columns("image").add_column(0, "path", paths)
-        table = table.append_column("part", pa.array([part.name] * len(table), pa.string()))
-        tables.append(table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64))))
+            tables.append(_manifest(file.read(["image.path", *columns]), part.name))
     return pa.concat_tables(tables)
+
+
+def _manifest(table: pa.Table | None, part: str) -> pa.Table:
+    """Of a part; without a table, of one without rows."""
+    import numpy as np
+    import pyarrow as pa
+
+    table = schema().empty_table() if table is None else table
+    paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
+    table = table.drop_columns("image").add_column(0, "path", paths)
+    table = table.append_column("part", pa.array([part] * len(table), pa.string()))
+    return table.append_column("row", pa.array(np.arange(len(table), dtype=np.int64)))
 
 
 def read_bytes(folder: Path, part: str, rows: Sequence[int]) -> list[bytes]:

@@ -13,9 +13,10 @@ import numpy as np
 from pipeline import pixels
 from pipeline.collect.content import with_content
 from pipeline.collect.ledger import Ledger, Unit, name_of, read_ledger
-from pipeline.collect.parts import Known, changed_part, schema, text
+from pipeline.collect.parts import Known, changed_part, text
 from pipeline.collect.sources import Listing
 from pipeline.files import link
+from pipeline.manifest import schema
 from pipeline.media.image import Inspection
 from pipeline.values import Part, Snapshot
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from pipeline.collect.chunks import Piece
-from pipeline.collect.parts import Chunk, Known, Rows, inspected, schema
+from pipeline.collect.parts import Chunk, Known, Rows, inspected
+from pipeline.manifest import schema
 from pipeline.media.image import NEEDS_MEMORY, PLUGINS, Inspection
 from pipeline.parallel import Do, Limits, Loss, Lost, each
 

@@ -15,6 +15,7 @@ from pipeline.collect.door import OPEN, OWN, Door
 from pipeline.collect.items import RawItem
 from pipeline.decisions import Decisions
 from pipeline.generated import SIDE, Generated
+from pipeline.manifest import schema
 from pipeline.media.image import Inspected, Inspection
 from pipeline.values import Part
 
@@ -146,19 +147,6 @@ def _inspections(contents: Sequence[bytes], known: dict[int, Known], areas_side:
     looked |= {row: None if block is None else block[place] for place, row in enumerate(fresh)}
     ordered = [inspections[row] for row in range(len(contents))]
     return Inspected(ordered, stacked([(e.problem is None, looked[row]) for row, e in enumerate(ordered)]), areas)
-
-
-def schema() -> pa.Schema:
-    import pyarrow as pa
-
-    text, real, whole = pa.string(), pa.float32(), pa.int32()
-    image = pa.struct([("bytes", pa.binary()), ("path", text)])
-    fields = [("image", image), ("label", text), ("split", text), ("sha256", text), ("size_bytes", pa.int64())]
-    fields += [("format", text), ("mode", text), ("width", whole), ("height", whole), ("brightness", real)]
-    fields += [("contrast", real), ("dhash", text), ("problem", text), ("source", text), ("unit", text)]
-    fields += [("accepted", pa.bool_())]  # by a person, whatever validation says
-    fields += [("original", text), ("stripped", text)]  # hash of the bytes as read, and what was taken out of them
-    return pa.schema(fields)
 
 
 def write_group(folder: Path, kept: Path, group: list[Rows]) -> Part:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.collect.parts import schema
 from pipeline.errors import ValidationError
+from pipeline.manifest import schema
 from pipeline.settings import Validate
 from pipeline.validate.step import validate
 from pipeline.values import Part, Snapshot, Validation
