@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from flows.staleness import NONE, bring_up_to_date, collect_if_changed, forget_collected, note_as_collected
@@ -23,7 +24,7 @@ from pipeline.dataset.profile import drifts, findings, profile_of
 from pipeline.errors import GenloopError, ParamsError, ValidationError
 from pipeline.files import replacing
 from pipeline.generated import SIDE, read_generated
-from pipeline.manifest import read_bytes, read_manifest
+from pipeline.manifest import find, read_bytes
 from pipeline.media.image import areas_of
 from pipeline.settings import Params
 from pipeline.values import Validation
@@ -55,7 +56,7 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
         return last
     snapshot = stages.read_snapshot(workspace)
     validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
-    profile = profile_of(read_manifest(workspace / stages.SNAPSHOT))
+    profile = profile_of(workspace / stages.SNAPSHOT)
     counts = _counts(store, last, workspace, snapshot.items)
     drift = drifts(last.profile, profile) | _feature_drift(store, last, workspace, params, counts) if last else {}
     if restores is None and (faults := findings(drift, params.drift.stop.model_dump())):
@@ -144,7 +145,7 @@ def label(workspace: Path, params: Params, file: Path, why: str) -> Version | No
         rows = list(csv.DictReader(text))
     if not rows or not {"sha256", "label"} <= rows[0].keys():
         raise ParamsError("no rows with columns sha256 and label", where=str(file), remedy="give both by name")
-    known = set(read_manifest(workspace / stages.SNAPSHOT)["sha256"].to_pylist())
+    known = {found["sha256"] for found in _among(workspace, [(row["sha256"] or "").strip() for row in rows])}
     for number, row in enumerate(rows, 2):
         if (row["sha256"] or "").strip() not in known:
             raise ParamsError(f"line {number} names no item", where=str(file), remedy="nothing was changed; mend it")
@@ -155,14 +156,19 @@ def label(workspace: Path, params: Params, file: Path, why: str) -> Version | No
 
 def accept(workspace: Path, params: Params, hashes: Sequence[str], why: str) -> Version | None:
     """Take rejected items in all the same. Raises ParamsError where one is not there or is no image."""
-    manifest = read_manifest(workspace / stages.SNAPSHOT)
-    problems = dict(zip(manifest["sha256"].to_pylist(), manifest["problem"].to_pylist(), strict=True))
+    problems = {row["sha256"]: row["problem"] for row in _among(workspace, hashes)}
     for sha256 in hashes:
         if sha256 not in problems:
             raise ParamsError("no such item", where=sha256, remedy="`genloop data quarantine --json` has the hashes")
         if problems[sha256] and not problems[sha256].startswith(OWN):
             raise ParamsError(f"it can't be accepted: {problems[sha256]}", where=sha256, remedy="mend it at its source")
     return _decide(workspace, params, [(sha256, decisions.ACCEPT, "") for sha256 in hashes], why)
+
+
+def _among(workspace: Path, hashes: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows of the current snapshot with these hashes."""
+    wanted = pa.array(hashes, pa.string())
+    return find(workspace / stages.SNAPSHOT, lambda column: pc.is_in(column, wanted))
 
 
 def _decide(workspace: Path, params: Params, made: Sequence[tuple[str, str, str]], why: str) -> Version | None:
@@ -200,8 +206,8 @@ def quarantined(workspace: Path, reason: str = "") -> list[tuple[str, Item]]:
 
 def item(workspace: Path, name: str) -> dict[str, Any]:
     """What is known of an item of the current snapshot, by its hash or its first digits. Raises GenloopError."""
-    manifest = read_manifest(workspace / stages.SNAPSHOT)
-    found = manifest.filter(pc.starts_with(manifest["sha256"], name)).to_pylist() if len(name) >= 6 else []
+    rows = find(workspace / stages.SNAPSHOT, lambda column: pc.starts_with(column, name))
+    found = list(rows) if len(name) >= 6 else []
     hashes = {row["sha256"] for row in found}
     if len(hashes) != 1:
         what = f"{len(hashes)} items begin so" if hashes else "no such item"

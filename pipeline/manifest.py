@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.values import Snapshot
 
@@ -28,22 +28,40 @@ def schema() -> pa.Schema:
 def read_manifest(folder: Path) -> pa.Table:
     """All columns but image.bytes, with `path`, and `part` and `row` by which `read_bytes` finds the bytes."""
     import pyarrow as pa
+
+    nothing = _located(schema().empty_table(), "")
+    return pa.concat_tables([nothing, *(_rows_of(folder, part.name) for part in _snapshot(folder).parts)])
+
+
+def find(folder: Path, which: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Iterator[dict[str, Any]]:
+    """Rows of the manifest. which: of hashes, true for those wanted; of a part that has none no more is read."""
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    snapshot, tables = Snapshot.model_validate_json((folder / "snapshot.json").read_text()), [_manifest(None, "")]
-    for part in snapshot.parts:
+    for part in _snapshot(folder).parts:
         with pq.ParquetFile(folder / "parts" / part.name) as file:
-            columns = [name for name in file.schema_arrow.names if name != "image"]
-            tables.append(_manifest(file.read(["image.path", *columns]), part.name))
-    return pa.concat_tables(tables)
+            found = which(file.read(["sha256"])["sha256"])
+        if pc.any(found).as_py():
+            yield from _rows_of(folder, part.name).filter(found).to_pylist()
 
 
-def _manifest(table: pa.Table | None, part: str) -> pa.Table:
-    """Of a part; without a table, of one without rows."""
+def _snapshot(folder: Path) -> Snapshot:
+    return Snapshot.model_validate_json((folder / "snapshot.json").read_text())
+
+
+def _rows_of(folder: Path, part: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(folder / "parts" / part) as file:
+        columns = [name for name in file.schema_arrow.names if name != "image"]
+        return _located(file.read(["image.path", *columns]), part)
+
+
+def _located(table: pa.Table, part: str) -> pa.Table:
+    """With the path as a column of its own, and where each row stands."""
     import numpy as np
     import pyarrow as pa
 
-    table = schema().empty_table() if table is None else table
     paths = pa.chunked_array([chunk.field("path") for chunk in table["image"].chunks], pa.string())
     table = table.drop_columns("image").add_column(0, "path", paths)
     table = table.append_column("part", pa.array([part] * len(table), pa.string()))

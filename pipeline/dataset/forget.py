@@ -24,7 +24,6 @@ from pipeline.dataset.profile import profile_of
 from pipeline.dataset.proof import Checked, Proof, Rewritten, write_proof
 from pipeline.dataset.traces import Look, Search, files_holding
 from pipeline.generate.publish import batches, notices
-from pipeline.manifest import read_manifest
 from pipeline.tombstones import Tombstones, add_tombstones, read_tombstones
 from pipeline.values import Batch, ModelVersion, Snapshot
 
@@ -180,7 +179,7 @@ def _rewrite_version(workspace: Path, eraser: Eraser, version: Version, scratch:
         "was": tuple(dict.fromkeys([*version.was, version.id])),
         "stored": Stored(**store.store(out)),
         "items": left.items,
-        "profile": profile_of(read_manifest(out)) if left.parts else version.profile,
+        "profile": profile_of(out) if left.parts else version.profile,
         "forgotten": version.forgotten + gone.total(),
     }
     rewrite_version(workspace, version.model_copy(update=changes))

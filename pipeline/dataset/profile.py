@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.values import Value
+from pipeline.values import Snapshot, Value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,17 +26,31 @@ class Profile(Value):
     sides: tuple[int, ...]
 
 
-def profile_of(manifest: pa.Table) -> Profile:
-    """manifest: columns label, brightness, width, height and problem; rows with a problem are passed over."""
-    good = manifest.filter(manifest["problem"].is_null())
-    labels = {str(entry["values"] or ""): int(entry["counts"]) for entry in good["label"].value_counts().to_pylist()}
-    brightness = np.histogram(good["brightness"].to_numpy(), BINS, (0, 256))[0]
-    longer = np.maximum(good["width"].to_numpy(), good["height"].to_numpy())
-    logs = np.clip(np.log2(np.maximum(longer, 1)).astype(int), 0, MOST_LOG_SIDE)
-    sides = np.bincount(logs, minlength=MOST_LOG_SIDE + 1)
+def profile_of(snapshot: Path) -> Profile:
+    """Of the snapshot in this folder; its parts are read one at a time."""
+    parts = Snapshot.model_validate_json((snapshot / "snapshot.json").read_text()).parts
+    labels, brightness, sides = Counter[str](), np.zeros(BINS, int), np.zeros(MOST_LOG_SIDE + 1, int)
+    for part in parts:
+        table = _images(snapshot / "parts" / part.name)
+        counts = table["label"].value_counts().to_pylist()
+        labels.update({str(entry["values"] or ""): int(entry["counts"]) for entry in counts})
+        steps = (table["brightness"].to_numpy() * (BINS / 256)).astype(int)
+        brightness += np.bincount(np.clip(steps, 0, BINS - 1), minlength=BINS)
+        longer = np.maximum(table["width"].to_numpy(), table["height"].to_numpy())
+        logs = np.log2(np.maximum(longer, 1)).astype(int)
+        sides += np.bincount(np.minimum(logs, MOST_LOG_SIDE), minlength=MOST_LOG_SIDE + 1)
     return Profile(
         labels=dict(sorted(labels.items())), brightness=tuple(brightness.tolist()), sides=tuple(sides.tolist())
     )
+
+
+def _images(part: Path) -> pa.Table:
+    """The rows of a part that have no problem."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(part, read_dictionary=["label", "problem"]) as file:
+        table = file.read(["label", "brightness", "width", "height", "problem"])
+    return table.filter(table["problem"].is_null())
 
 
 def drifts(before: Profile, after: Profile) -> dict[str, float]:
