@@ -34,6 +34,8 @@ def show_version(version: Any, warnings: list[str]) -> None:
     facts.add_row("rejected", f"{version.rejected:,}")
     for reason, count in sorted(version.reasons.items(), key=lambda pair: -pair[1]):
         facts.add_row("", f"{count:,}  {reason}")
+    for kind_, count in version.profile.stripped.items():
+        facts.add_row("taken out", f"{count:,}  {kind_}")
     for warning in warnings:
         facts.add_row("[yellow]warning[/]", f"[yellow]{warning}[/]")
     show(Panel(facts, title=f"version {version.number}  {version.id}", expand=False, border_style="green"))

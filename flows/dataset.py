@@ -145,30 +145,32 @@ def label(workspace: Path, params: Params, file: Path, why: str) -> Version | No
         rows = list(csv.DictReader(text))
     if not rows or not {"sha256", "label"} <= rows[0].keys():
         raise ParamsError("no rows with columns sha256 and label", where=str(file), remedy="give both by name")
-    known = {found["sha256"] for found in _among(workspace, [(row["sha256"] or "").strip() for row in rows])}
+    known = _kept(workspace, [(row["sha256"] or "").strip() for row in rows])
     for number, row in enumerate(rows, 2):
         if (row["sha256"] or "").strip() not in known:
             raise ParamsError(f"line {number} names no item", where=str(file), remedy="nothing was changed; mend it")
         if not (row["label"] or "").strip():
             raise ParamsError(f"line {number} has no label", where=str(file), remedy="nothing was changed; mend it")
-    return _decide(workspace, params, [(r["sha256"].strip(), decisions.LABEL, r["label"].strip()) for r in rows], why)
+    made = [(known[r["sha256"].strip()]["sha256"], decisions.LABEL, r["label"].strip()) for r in rows]
+    return _decide(workspace, params, made, why)
 
 
 def accept(workspace: Path, params: Params, hashes: Sequence[str], why: str) -> Version | None:
     """Take rejected items in all the same. Raises ParamsError where one is not there or is no image."""
-    problems = {row["sha256"]: row["problem"] for row in _among(workspace, hashes)}
+    known = _kept(workspace, hashes)
     for sha256 in hashes:
-        if sha256 not in problems:
+        if sha256 not in known:
             raise ParamsError("no such item", where=sha256, remedy="`genloop data quarantine --json` has the hashes")
-        if problems[sha256] and not problems[sha256].startswith(OWN):
-            raise ParamsError(f"it can't be accepted: {problems[sha256]}", where=sha256, remedy="mend it at its source")
-    return _decide(workspace, params, [(sha256, decisions.ACCEPT, "") for sha256 in hashes], why)
+        if (problem := known[sha256]["problem"]) and not problem.startswith(OWN):
+            raise ParamsError(f"it can't be accepted: {problem}", where=sha256, remedy="mend it at its source")
+    return _decide(workspace, params, [(known[sha256]["sha256"], decisions.ACCEPT, "") for sha256 in hashes], why)
 
 
-def _among(workspace: Path, hashes: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The rows of the current snapshot with these hashes."""
+def _kept(workspace: Path, hashes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Rows of the current snapshot by their hash, and by that of the file as it was read."""
     wanted = pa.array(hashes, pa.string())
-    return find(workspace / stages.SNAPSHOT, lambda column: pc.is_in(column, wanted))
+    rows = find(workspace / stages.SNAPSHOT, lambda column: pc.is_in(column, wanted))
+    return {sha256: row for row in rows for sha256 in (row["sha256"], row["original"]) if sha256}
 
 
 def _decide(workspace: Path, params: Params, made: Sequence[tuple[str, str, str]], why: str) -> Version | None:

@@ -34,13 +34,17 @@ def read_manifest(folder: Path) -> pa.Table:
 
 
 def find(folder: Path, which: Callable[[pa.ChunkedArray], pa.ChunkedArray]) -> Iterator[dict[str, Any]]:
-    """Rows of the manifest. which: of hashes, true for those wanted; of a part that has none no more is read."""
+    """Rows of the manifest. which: of hashes, true for those wanted; of a part that has none no more is read.
+
+    They are found by the hash of what is kept, and by that of the file as it was read.
+    """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     for part in _snapshot(folder).parts:
         with pq.ParquetFile(folder / "parts" / part.name) as file:
-            found = which(file.read(["sha256"])["sha256"])
+            hashes = file.read(["sha256", "original"])
+        found = pc.or_(*(pc.fill_null(which(hashes[name]), False) for name in ("sha256", "original")))
         if pc.any(found).as_py():
             yield from _rows_of(folder, part.name).filter(found).to_pylist()
 

@@ -14,7 +14,14 @@ from pipeline.parallel import Do, Limits, Loss, Lost, each
 
 TIMEOUT_S = 60
 LIMITS = Limits(TIMEOUT_S, memory_bytes=3 * 2**30)
-IMPORTS = ("pyarrow", "pandas", "pipeline.media.image", *PLUGINS)  # Arrow looks for pandas at its first array
+IMPORTS = (
+    "pyarrow",
+    "pandas",
+    "pipeline.media.image",
+    "pipeline.media.metadata",
+    *PLUGINS,
+)
+
 PROBLEMS = {
     Loss.DIED: "the decoder died",
     Loss.TIME: f"decoding took longer than {TIMEOUT_S} s",
@@ -74,4 +81,8 @@ def _alone(do: Do[Chunk, Rows], chunk: Chunk) -> Rows:
             return do(chunk)
     except Lost as lost:
         guilty = Known(Inspection("", "", 0, 0, problem=PROBLEMS[lost.loss]), None)
-        return do(replace(chunk, known={0: guilty}))
+        try:
+            return do(replace(chunk, known={0: guilty}))
+        except Lost:  # not of being decoded: then its bytes are not kept either
+            items = [item._replace(data=b"", problem=PROBLEMS[lost.loss]) for item in chunk.items]
+            return do(replace(chunk, items=items, known={}))

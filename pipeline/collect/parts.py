@@ -104,14 +104,28 @@ def inspected(chunk: Chunk) -> Rows:
 
 def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
     """The items that may stay, and of the others how many there are in each unit."""
-    tombstones, entries, forgotten = chunk.door.forgotten, [], Counter[str]()
+    entries, forgotten = [], Counter[str]()
     for row, (item, unit) in enumerate(zip(chunk.items, chunk.units, strict=True)):
-        sha256 = hashlib.sha256(item.data).hexdigest()
-        if tombstones.hold(sha256):
+        entry = _entry(item, unit, chunk.known.get(row))
+        if chunk.door.forgotten.hold(entry.sha256) or chunk.door.forgotten.hold(entry.original):
             forgotten[text(unit)] += 1
         else:
-            entries.append(_Entry(item, unit, sha256, None, None, chunk.known.get(row)))
+            entries.append(entry)
     return entries, forgotten
+
+
+def _entry(item: RawItem, unit: str, known: Known | None) -> _Entry:
+    """Without what the file tells of people, places and devices; without any bytes where that can't be taken out."""
+    from pipeline.media.metadata import MetadataError, Stripped, stripped
+
+    try:
+        kept = stripped(item.data)
+    except MetadataError as error:
+        kept, known = Stripped(b"", ()), None
+        item = item._replace(problem=item.problem or f"metadata can't be taken out: {error}")
+    sha256 = hashlib.sha256(kept.data).hexdigest()
+    original = None if kept.data is item.data else hashlib.sha256(item.data).hexdigest()
+    return _Entry(item._replace(data=kept.data), unit, sha256, original, ", ".join(kept.kinds) or None, known)
 
 
 def _own_named(

@@ -179,7 +179,7 @@ def _rewrite_version(workspace: Path, eraser: Eraser, version: Version, scratch:
         "was": tuple(dict.fromkeys([*version.was, version.id])),
         "stored": Stored(**store.store(out)),
         "items": left.items,
-        "profile": profile_of(out) if left.parts else version.profile,
+        "profile": profile_of(out),
         "forgotten": version.forgotten + gone.total(),
     }
     rewrite_version(workspace, version.model_copy(update=changes))

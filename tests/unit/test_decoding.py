@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.collect import chunks, decoding
 from pipeline.collect.snapshot import collect
@@ -47,6 +49,15 @@ def rows(workspace: Path, *without: str) -> list[dict[str, Any]]:
     )
 
 
+def deadly(seed: int, word: bytes) -> bytes:
+    """With the word among its pixels, where nothing takes it out."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
+    pixels[0, : len(word)] = list(word)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "BMP")
+    return out.getvalue()
+
+
 def harmless(data: bytes) -> bytes:
     return data.replace(b"KILL", b"LIKE").replace(b"HANG", b"SANG")
 
@@ -56,7 +67,7 @@ def test_the_guilty_are_found_among_many_and_all_others_are_as_usual(
 ) -> None:
     monkeypatch.setattr(chunks, "CHUNK_ITEMS", 100)
     files = {f"{'ab'[i % 2]}/{i:03}.png": png(i) for i in range(600)}
-    files |= {"a/106.png": png(106) + b"KILL", "a/108.png": png(108) + b"HANG", "b/333.png": png(333) + b"KILL"}
+    files |= {"a/106.png": deadly(106, b"KILL"), "a/108.png": deadly(108, b"HANG"), "b/333.png": deadly(333, b"KILL")}
     files |= {"a/110.png": b"", "a/112.png": b"words"}
     guilty = {"a/106.png": "the decoder died", "a/108.png": SLOW, "b/333.png": "the decoder died"}
     snapshot, problems = snap(folder(tmp_path / "s", files), tmp_path)
@@ -82,7 +93,7 @@ def test_the_guilty_are_found_among_many_and_all_others_are_as_usual(
 
 @pytest.mark.parametrize("kind", ["folder", "tar", "parquet"])
 def test_one_deadly_image_of_three_does_not_end_a_small_update(tmp_path: Path, started: list[Any], kind: str) -> None:
-    files = {"1.png": png(1), "2.png": png(2) + b"KILL", "3.png": png(3)}
+    files = {"1.png": png(1), "2.png": deadly(2, b"KILL"), "3.png": png(3)}
     source = tmp_path / f"s.{kind}"
     if kind == "folder":
         folder(source, files)
@@ -96,7 +107,7 @@ def test_one_deadly_image_of_three_does_not_end_a_small_update(tmp_path: Path, s
 
 @linux
 def test_an_image_that_needs_all_memory_is_told(tmp_path: Path, started: list[Any]) -> None:
-    source = folder(tmp_path / "s", {"1.png": png(1), "2.png": png(2) + b"SWELL"})
+    source = folder(tmp_path / "s", {"1.png": png(1), "2.png": deadly(2, b"SWELL")})
     assert snap(source, tmp_path)[1] == {"1.png": None, "2.png": "needs too much memory"}
     assert len(started) == 1
 
@@ -116,7 +127,7 @@ def test_the_pixels_that_are_kept_are_those_of_an_undisturbed_collection(
     tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {f"{i}.png": png(i) for i in range(9)}
-    snap(folder(tmp_path / "s", files | {"4.png": png(4) + b"KILL"}), tmp_path)
+    snap(folder(tmp_path / "s", files | {"4.png": deadly(4, b"KILL")}), tmp_path)
     (kept,) = (tmp_path / "pixels").glob("*.npy")
     block = np.load(kept)
     assert not block[4].any() and block[5].any() and block.shape == (9, 8, 8, 1)
@@ -126,7 +137,7 @@ def test_what_a_decoder_dies_of_is_on_the_page_without_a_picture(
     tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "PLUGINS", (*page.PLUGINS, "tests.unit.deadly"))
-    snap(folder(tmp_path / "s", {"1.png": png(1), "2.png": png(2) + b"KILL"}), tmp_path)
+    snap(folder(tmp_path / "s", {"1.png": png(1), "2.png": deadly(2, b"KILL")}), tmp_path)
     (part,) = (tmp_path / "snapshot/parts").iterdir()
     items = [Item("", None, "", "s", f"{row + 1}.png", part, row) for row in range(2)]
     text = page.quarantine_page({"the decoder died": items})
@@ -138,7 +149,7 @@ def test_what_is_forgotten_or_our_own_is_so_beside_deadly_bytes_too(tmp_path: Pa
     known(tmp_path, images[:2])
     add_tombstones(tmp_path, [hashlib.sha256(images[20]).hexdigest()], "2026-11-01")
     tree = {"forgotten.png": images[20], "near.jpg": variants(images[1])["jpeg"], "own.png": images[0]}
-    folder(tmp_path / "s", tree | {"deadly.png": png(2) + b"KILL", "real.png": images[21]})
+    folder(tmp_path / "s", tree | {"deadly.png": deadly(2, b"KILL"), "real.png": images[21]})
     places = [tmp_path / name for name in ("out", "kept", "ledgers")]
     collect(Collect(source="s"), tmp_path, *places, generated=tmp_path / "generated")
     manifest = read_manifest(tmp_path / "out")
