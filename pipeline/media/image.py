@@ -65,18 +65,18 @@ def inspect_all(contents: Sequence[bytes], areas_side: int = 0) -> Inspected:
         warnings.simplefilter("ignore")
         looked = [_look(data) for data in contents]
     found = [inspection for inspection, _, _ in looked]
-    alike: dict[tuple[int, ...], list[int]] = {}
+    alike: dict[tuple[int, ...], list[tuple[int, NDArray[np.uint8]]]] = {}
     for row, (_, grey, _) in enumerate(looked):
         if grey is not None:
-            alike.setdefault(grey.shape, []).append(row)
-    for (height, width), rows in alike.items():
+            alike.setdefault(grey.shape, []).append((row, grey))
+    for (height, width), greys in alike.items():
         step = max(1, MEASURED_PIXELS // (height * width))
-        for some in (rows[i : i + step] for i in range(0, len(rows), step)):
-            stack = np.stack([cast(NDArray[np.uint8], looked[row][1]) for row in some])
-            for row, brightness, contrast, dhash in zip(some, *_measure(stack), strict=True):
-                found[row] = found[row]._replace(brightness=brightness, contrast=contrast, dhash=dhash)
+        for some in (greys[i : i + step] for i in range(0, len(greys), step)):
+            rows, stack = [row for row, _ in some], np.stack([grey for _, grey in some])
+            for row, brightness, contrast, dhash in zip(rows, *_measure(stack), strict=True):
+                found[row] = Inspection(*found[row][:4], brightness, contrast, dhash)
             if areas is not None:
-                areas[some] = np.rint(_areas(stack.astype(np.float32), areas_side, areas_side) / (height * width))
+                areas[rows] = np.rint(_areas(stack.astype(np.float32), areas_side, areas_side) / (height * width))
     return Inspected(found, stacked([(i.problem is None, pixels) for i, _, pixels in looked]), areas)
 
 
