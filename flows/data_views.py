@@ -34,6 +34,7 @@ def show_version(version: Any, warnings: list[str]) -> None:
     facts.add_row("rejected", f"{version.rejected:,}")
     for reason, count in sorted(version.reasons.items(), key=lambda pair: -pair[1]):
         facts.add_row("", f"{count:,}  {reason}")
+    facts.add_row("near-copies", f"{version.near_copies:,}")
     for kind_, count in version.profile.stripped.items():
         facts.add_row("taken out", f"{count:,}  {kind_}")
     for warning in warnings:

@@ -83,6 +83,7 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
         sources=snapshot.sources,
         profile=profile,
         restores=restores,
+        near_copies=validation.near_copies,
         docs=Stored(**store.stored("validate", str(stages.DOCS))),
     )
     add_version(workspace, version)

@@ -1,4 +1,4 @@
-"""What a snapshot's rows are judged by, as numbers: about 60 bytes a row, read without the images and their paths."""
+"""What a snapshot's rows are judged by, as numbers: about 70 bytes a row, read without the images and their paths."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ from pipeline.values import Snapshot
 if TYPE_CHECKING:
     import pyarrow as pa
 
-HASH_BYTES = 32
+HEX_BYTES = {"sha256": 32, "dhash": 8}
 TEXTS = ("label", "split", "mode", "problem")
-NUMBERS = ("width", "height", "contrast", "accepted")
+NUMBERS: dict[str, type[np.generic]] = {
+    "width": np.int32,
+    "height": np.int32,
+    "brightness": np.float32,
+    "contrast": np.float32,
+    "accepted": np.bool_,
+}
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,8 @@ class Coded:
 class Facts:
     """Rows of all parts, part after part; starts: int64 [parts + 1], where each begins.
 
-    sha256: uint8 [N, 32]; width, height: int32; contrast: float32, all three without meaning where there is a problem;
-    accepted: by a person.
+    sha256: uint8 [N, 32]; accepted: by a person; without meaning where there is a problem: dhash: uint8 [N, 8], the
+    difference hash, width, height: int32, brightness, contrast: float32.
     """
 
     parts: tuple[str, ...]
@@ -60,8 +66,10 @@ class Facts:
     split: Coded
     mode: Coded
     problem: Coded
+    dhash: NDArray[np.uint8]
     width: NDArray[np.int32]
     height: NDArray[np.int32]
+    brightness: NDArray[np.float32]
     contrast: NDArray[np.float32]
     accepted: NDArray[np.bool_]
 
@@ -87,16 +95,18 @@ def read_facts(snapshot: Path) -> Facts:
 
     parts = Snapshot.model_validate_json((snapshot / "snapshot.json").read_text()).parts
     texts = {name: _Codes() for name in TEXTS}
-    numbers: dict[str, list[NDArray[np.generic]]] = {name: [] for name in ("sha256", *NUMBERS)}
+    numbers: dict[str, list[NDArray[np.generic]]] = {name: [np.empty(0, kind)] for name, kind in NUMBERS.items()}
+    numbers |= {name: [np.empty((0, width), np.uint8)] for name, width in HEX_BYTES.items()}
     for part in parts:
         with pq.ParquetFile(snapshot / "parts" / part.name, read_dictionary=list(TEXTS)) as file:
             table = file.read([*TEXTS, *numbers])
         for name, codes in texts.items():
             codes.add(table[name])
-        numbers["sha256"].append(digests(table["sha256"]))
+        for name, width in HEX_BYTES.items():
+            numbers[name].append(digests(table[name], width))
         for name in NUMBERS:
             numbers[name].append(table[name].fill_null(False if name == "accepted" else 0).to_numpy())
-    starts = np.cumsum([0, *map(len, numbers["sha256"])], dtype=np.int64)
+    starts = np.cumsum([len(array) for array in numbers["sha256"]], dtype=np.int64)
     columns = {name: np.concatenate(arrays) for name, arrays in numbers.items()}
     coded = {name: codes.coded() for name, codes in texts.items()}
     return Facts(tuple(part.name for part in parts), starts, **coded, **columns)  # type: ignore[arg-type]
@@ -119,17 +129,17 @@ class _Codes:
         return Coded(np.concatenate([np.empty(0, np.int32), *self._codes]), tuple(self._known))
 
 
-def digests(hashes: pa.ChunkedArray) -> NDArray[np.uint8]:
-    """uint8 [N, 32] of hashes in 64 hex digits. Raises ValueError where one is none."""
-    found = [np.empty((0, HASH_BYTES), np.uint8)]
+def digests(hashes: pa.ChunkedArray, width: int = HEX_BYTES["sha256"]) -> NDArray[np.uint8]:
+    """uint8 [N, width] of hashes in twice as many hex digits. Raises ValueError where one is none."""
+    found = [np.empty((0, width), np.uint8)]
     for chunk in hashes.chunks:
         _, offsets, text = chunk.buffers()
         places = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
-        if chunk.null_count or (np.diff(places) != 2 * HASH_BYTES).any():
-            raise ValueError("a hash without 64 digits")
+        if chunk.null_count or (np.diff(places) != 2 * width).any():
+            raise ValueError(f"a hash without {2 * width} digits")
         if len(chunk):
             data = unhexlify(memoryview(text)[places[0] : places[-1]])
-            found.append(np.frombuffer(data, np.uint8).reshape(-1, HASH_BYTES))
+            found.append(np.frombuffer(data, np.uint8).reshape(-1, width))
     return np.concatenate(found)
 
 

@@ -45,7 +45,7 @@ class Snapshot(Value):
 
 
 class Validation(Value):
-    """What the suite said of a snapshot."""
+    """What the suite said of a snapshot. near_copies: accepted items that look like another one."""
 
     snapshot: str
     items: int
@@ -53,6 +53,7 @@ class Validation(Value):
     rejected: int
     reasons: dict[str, int]
     classes: dict[str, int]
+    near_copies: int = 0
 
 
 class Shards(Value):

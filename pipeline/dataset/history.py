@@ -25,7 +25,8 @@ class Version(Value):
     """A snapshot that was validated. number: 1, 2, …; id: of its content; restores: the number of one it brought back.
 
     added, removed and relabelled: items, against the version before it; None where that one's files are lost.
-    forgotten: items that it had and were erased since; was: its ids before that; docs: what was checked.
+    near_copies: accepted items that look like another one; docs: what was checked. forgotten: items that it had and
+    were erased since; was: its ids before that.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Version(Value):
     sources: tuple[Origin, ...]
     profile: Profile
     restores: int | None = None
+    near_copies: int = 0
     forgotten: int = 0
     was: tuple[str, ...] = ()
     docs: Stored | None = None

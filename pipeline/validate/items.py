@@ -96,6 +96,18 @@ def alike(facts: Facts, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], N
     return rows[several], groups[several]
 
 
+def near_copies(facts: Facts, good: NDArray[np.bool_]) -> int:
+    """How many of the good rows look like another one of other content: of one difference hash, and of one brightness
+    and contrast to a grey level. They are reported, not rejected: simple images, such as digits, are often alike."""
+    rows = np.flatnonzero(good)
+    hashes, brightness = facts.dhash[rows].view(np.uint64).ravel(), facts.brightness[rows]
+    order = np.lexsort((brightness, hashes))
+    same = hashes[order][1:] == hashes[order][:-1]
+    for values in (brightness, facts.contrast[rows]):
+        same &= np.abs(np.diff(values[order])) <= 1
+    return int((np.append(same, False) | np.insert(same, 0, False)).sum()) if len(rows) else 0
+
+
 def _torn(groups: NDArray[np.int64], labels: NDArray[np.int32], names: tuple[str, ...]) -> dict[int, str]:
     """The labels of each content that stands under more than one: no copy of it can be trusted."""
     found: dict[int, set[int]] = {}

@@ -14,7 +14,7 @@ from pipeline.errors import ValidationError
 from pipeline.facts import Facts, paths_of, read_facts, write_rows
 from pipeline.files import replacing, replacing_folder, write_json
 from pipeline.settings import Validate
-from pipeline.validate.items import Verdicts, Why, kinds, reasons, verdicts
+from pipeline.validate.items import Verdicts, Why, kinds, near_copies, reasons, verdicts
 from pipeline.validate.parts import MODES, summed_up
 from pipeline.validate.suite import Totals, judge
 from pipeline.values import Snapshot, Validation
@@ -47,6 +47,7 @@ def validate(
         rejected=totals.rejected,
         reasons=dict(totals.reasons),
         classes={name: count for name, count in totals.classes.items() if count},
+        near_copies=near_copies(facts, good),
     )
     write_json(report, validation.model_dump())
     if faults:

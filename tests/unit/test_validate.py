@@ -36,7 +36,7 @@ def item(path: str, label: str | None = "a", **changes: Any) -> dict[str, Any]:
         "height": 8,
         "brightness": 100.0,
         "contrast": 50.0,
-        "dhash": "0",
+        "dhash": hashlib.sha256(content).hexdigest()[:16],
         "problem": None,
         "source": "source",
         "unit": path,
@@ -205,3 +205,16 @@ def test_what_a_person_accepted_may_be_odd_but_must_be_an_image(tmp_path: Path) 
     run(tmp_path, [*good(4), *odd, *bad])
     assert {"a/small", "a/blank"} < paths(accepted(tmp_path))
     assert quarantined(tmp_path).keys() == {"a/broken", "a/tiny"}
+
+
+def test_what_looks_alike_is_counted_and_stays(tmp_path: Path) -> None:
+    alike = [item(f"c/{number}.png", dhash="0f" * 8, brightness=60.0 + number % 2) for number in range(3)]
+    others = [item("c/bright.png", dhash="0f" * 8, brightness=90.0), item("c/flat.png", dhash="0f" * 8, contrast=9.0)]
+    found = run(tmp_path, [*good(9), *alike, *others])
+    assert (found.near_copies, found.accepted) == (3, 14)
+    assert run(tmp_path / "other", good(9)).near_copies == 0
+
+
+def test_a_snapshot_without_any_item_fails_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="0 accepted items"):
+        run(tmp_path, [])
