@@ -25,7 +25,7 @@ from pipeline.errors import GenloopError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-QUEUED = 4  # tasks a worker: enough that none waits for the caller
+QUEUED, QUEUED_BYTES = 4, 32 * 2**20  # a worker: enough that none waits for the caller
 OOM_SCORE = "500"  # where the machine's memory ends, the kernel is to end a worker, not the run
 
 
@@ -61,13 +61,14 @@ def each(
     limits: Limits = Limits(),
     rescue: Rescue[Task, Result] | None = None,
     harmless: Callable[[Task], bool] = lambda task: False,
+    size: Callable[[Task], int] = lambda task: 0,
 ) -> Iterator[Result]:
     """`function` of each task in processes of their own, in the order of the tasks; few of them are in memory at once.
 
     imports: modules that the function imports late; they are imported once, before the workers are forked.
     rescue: gives the result of a task that was lost. It is handed the function, which it may do more tasks with in a
     process, and which raises Lost. Without it, each raises Lost, and in any case what the function raises.
-    harmless: tasks that are done here and now.
+    harmless: tasks that are done here and now. size: of a task, in bytes; with large ones, fewer are in memory at once.
     """
     count = max(2, os.cpu_count() or 1)
     workers = [_Worker(function, (function.__module__, *imports), limits) for _ in range(count)]
@@ -85,11 +86,15 @@ def each(
             idle.append(worker)
 
     running: deque[Future[Result]] = deque()
+    sizes: deque[int] = deque()
     threads = ThreadPoolExecutor(count)
     try:
         for task in tasks:
             running.append(_at_once(function, task) if harmless(task) else threads.submit(done, task))
-            while running and (len(running) > QUEUED * count or running[0].done()):
+            sizes.append(size(task))
+            del task
+            while running and (len(running) > QUEUED * count or sum(sizes) > QUEUED_BYTES * count or running[0].done()):
+                sizes.popleft()
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
@@ -190,6 +195,7 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], imports: tuple[str,
             signal.setitimer(signal.ITIMER_REAL, 0)
             del task
             pipe.send(answer)
+            del answer
 
 
 def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, Exception | None]:

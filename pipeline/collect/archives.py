@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -12,11 +13,15 @@ from typing import IO, cast
 
 from pipeline.collect.items import IGNORED, TOO_LARGE, RawItem
 from pipeline.collect.labels import common_root, hidden, label_and_split, unsafe
+from pipeline.media.image import SIGNATURES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tzst", ".tar.bz2", ".tbz2")
 BLOCK_BYTES = 1 << 20
 NAME = 100  # bytes of a header
 MAGICS = (tarfile.POSIX_MAGIC, tarfile.GNU_MAGIC)
+BOMB_BYTES, BOMB_RATIO = 1 << 20, 200
+HEADER_BYTES = 1 << 18
+MORE_HEADERS = (b"x", b"g", b"X", b"L", b"K")  # of pax, Solaris and GNU
 UNSAFE = "unsafe path in archive"
 
 
@@ -29,6 +34,7 @@ def read_tar(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
     ):
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
+            archive.pax_headers.clear()  # type: ignore[attr-defined]
             if not member.isdir():
                 yield _tar_item(archive, member, max_item_bytes)
 
@@ -69,12 +75,18 @@ def _member_bytes(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 class _Strict(tarfile.TarInfo):
-    """Tarfile takes a damaged header for the archive's end: what stands behind it would be lost silently."""
+    """Tarfile takes a damaged header for the archive's end: what stands behind it would be lost silently.
+
+    It reads a header that says more of the next one whole, however large it is.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Strict:
         try:
-            return super().frombuf(buf, encoding, errors)
+            found = super().frombuf(buf, encoding, errors)
+            if found.type in MORE_HEADERS and found.size > HEADER_BYTES:
+                raise tarfile.ReadError(f"a header of {found.size} bytes")
+            return found
         except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]
             raise tarfile.ReadError(str(error)) from None
 
@@ -161,10 +173,22 @@ def _unzip(archive: zipfile.ZipFile, member: zipfile.ZipInfo, cap: int) -> tuple
     """At most one byte more than `cap`, whatever the directory says of the size."""
     try:
         with archive.open(member) as stream:
-            data = stream.read(cap + 1)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            data = stream.read(BOMB_BYTES)
+            if len(data) == BOMB_BYTES and _is_bomb(member, data):
+                return b"", f"decompression bomb: {member.file_size} bytes out of {member.compress_size}"
+            data += stream.read(cap + 1 - len(data))
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError) as error:
         return b"", f"damaged in archive: {error}"
+    except OSError as error:
+        if type(error) is not OSError or error.errno is not None:
+            raise
+        return b"", f"damaged in archive: {error}"  # so bz2 says it
     return (b"", _too_large(len(data), cap)) if len(data) > cap else (data, None)
+
+
+def _is_bomb(member: zipfile.ZipInfo, start: bytes) -> bool:
+    """Whether it unpacks to far more than it is, and to no image: a mask of one colour does, too."""
+    return member.file_size > BOMB_RATIO * member.compress_size and not start.startswith((*SIGNATURES, b"BM", b"P"))
 
 
 def _name_problem(path: str) -> str | None:
@@ -191,7 +215,6 @@ def _decompressed(stream: IO[bytes]) -> IO[bytes]:
     """The tar inside, whichever compression its first bytes say."""
     import bz2
     import gzip
-    import lzma
 
     magic = cast(io.BufferedReader, stream).peek(8)
     if magic.startswith(b"\x1f\x8b"):

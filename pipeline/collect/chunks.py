@@ -13,7 +13,7 @@ from pathlib import Path
 from pipeline.collect.door import OPEN, Door
 from pipeline.collect.folders import READINGS
 from pipeline.collect.items import IGNORED, RawItem, Unsteady
-from pipeline.collect.labels import settled
+from pipeline.collect.labels import composed, settled
 from pipeline.collect.ledger import Unit
 from pipeline.collect.parts import Chunk, Known, text
 from pipeline.collect.sources import Listing, Reading, listing, read_units
@@ -119,10 +119,10 @@ def _ruled(source: Source, item: RawItem) -> RawItem:
     if missing := [right for right in source.require if not getattr(source, right)]:
         item = item._replace(problem=item.problem or f"no {' and no '.join(missing)}: of source {source.name}")
     if source.label:
-        return item._replace(label=source.label)
+        return item._replace(label=composed(source.label))
     if source.label_pattern:
         found = re.search(source.label_pattern, item.path)
-        return item._replace(label=found[1] if found else None)
+        return item._replace(label=composed(found[1]) if found and found[1] else None)
     return item
 
 

@@ -38,13 +38,17 @@ def inspected_pieces(stream: Iterable[Piece]) -> Iterator[tuple[Piece, Rows]]:
             waiting.append(replace(piece, chunk=replace(piece.chunk, items=[], known={})))
             yield piece.chunk
 
-    for rows in each(inspected, chunks(), IMPORTS, LIMITS, _one_by_one, _is_harmless):
+    for rows in each(inspected, chunks(), IMPORTS, LIMITS, _one_by_one, _is_harmless, _size):
         yield waiting.popleft(), rows
 
 
 def _is_harmless(chunk: Chunk) -> bool:
     """Whether there is nothing to decode."""
     return all(not item.data or row in chunk.known for row, item in enumerate(chunk.items))
+
+
+def _size(chunk: Chunk) -> int:
+    return sum(len(item.data) for item in chunk.items)
 
 
 def _one_by_one(do: Do[Chunk, Rows], chunk: Chunk, lost: Lost) -> Rows:

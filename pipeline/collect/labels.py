@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from unicodedata import normalize
 
 SPLITS = {"train": "train", "training": "train"} | dict.fromkeys(
     ("test", "testing", "val", "valid", "validation", "holdout"), "holdout"
 )
+
+
+def composed(label: str) -> str:
+    """One form of what looks the same: é is one character, not e and an accent, as some systems write it."""
+    return label if label.isascii() else normalize("NFC", label)
 
 
 def split_of(name: str) -> str:
@@ -26,7 +32,7 @@ def label_and_split(path: str, root: str | None = None) -> tuple[str | None, str
 
 @lru_cache(4096)
 def _of_folder(folder: str, root: str | None) -> tuple[str | None, str]:
-    folders = _folders(f"{folder}/")
+    folders = [composed(name) for name in _folders(f"{folder}/")]
     for i, name in enumerate(folders):
         if split_of(name):
             return (folders[i + 1] if i + 1 < len(folders) else None), split_of(name)

@@ -244,7 +244,7 @@ def _faults(uri: str, missing: bool = True) -> Iterator[None]:
         if not missing:
             raise
         raise SourceError("the source is not there", where=uri, remedy="check the path or URL") from None
-    except (TarError, zipfile.BadZipFile, LZMAError, zlib.error, EOFError, ValueError) as error:
+    except (TarError, zipfile.BadZipFile, LZMAError, zlib.error, EOFError, ValueError, RecursionError) as error:
         text = " ".join(str(error).split())
         raise SourceError(f"damaged or not what its name says: {text}", where=uri, remedy="fetch it anew") from None
     except Exception as error:

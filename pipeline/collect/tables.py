@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.collect.items import TOO_LARGE, RawItem
-from pipeline.collect.labels import split_of
+from pipeline.collect.labels import composed, split_of
 from pipeline.errors import SourceError
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _item(place: str, cells: _Cells, names: list[str], split: str, cap: int) -> 
         return RawItem(place, b"", None, split, f"{TOO_LARGE}: a name of more than {MAX_NAME_BYTES} bytes")
     data = b"" if problem else bytes(_value(cells.data) or b"")
     own = split_of(_text(cells.split) or "") or split
-    return RawItem(_text(cells.path) or place, data, _label(cells.label, names), own, problem)
+    label = _label(cells.label, names)
+    return RawItem(_text(cells.path) or place, data, label and composed(label), own, problem)
 
 
 def _label(cell: Any, names: list[str]) -> str | None:

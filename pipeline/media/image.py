@@ -127,7 +127,9 @@ def _look(data: bytes) -> tuple[Inspection, NDArray[np.uint8] | None, NDArray[np
         known = data.startswith(SIGNATURES)
         return _faulty("truncated or damaged image: header unreadable" if known else "not an image"), None, None
     except Exception as error:  # decoders raise nearly anything on hostile bytes
-        return _faulty(f"truncated or damaged image: {' '.join(str(error).split())[:200]}", *head), None, None
+        why = " ".join(str(error).split())[:200]
+        bomb = "MAX_TEXT" in why  # Pillow's limits for what is packed beside the pixels
+        return _faulty(f"{'decompression bomb' if bomb else 'truncated or damaged image'}: {why}", *head), None, None
 
 
 def normalise(data: bytes, size: int, mode: str, fit: str) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -35,6 +36,20 @@ def losses(tasks: list[bytes], limits: Limits = Limits()) -> list[bytes | Loss]:
 def test_results_come_in_the_order_of_the_tasks() -> None:
     tasks = [b"A%d" % index for index in range(200)]
     assert list(each(act, tasks)) == [task.lower() for task in tasks]
+
+
+def test_large_tasks_are_not_taken_long_before_their_turn() -> None:
+    taken, given = [], 0
+
+    def tasks() -> Iterator[bytes]:
+        for index in range(20):
+            taken.append(index)
+            yield b"A%d" % index
+
+    for result in each(act, tasks(), size=lambda task: 2**40):
+        assert result == b"a%d" % given and len(taken) == given + 1
+        given += 1
+    assert given == 20
 
 
 def test_a_task_that_kills_its_process_is_lost_alone() -> None:
