@@ -103,7 +103,7 @@ def test_what_is_left_in_the_middle_leaves_no_process() -> None:
 
 def test_a_worker_that_can_not_start_is_no_fault_of_its_task() -> None:
     with pytest.raises(GenloopError, match="no worker process can be started") as caught:
-        losses([b"A"], Limits(memory_bytes=2**20))
+        list(each(act, [b"A"], ("tests.unit.not_there",), rescue=lambda do, task, lost: b"blamed"))
     assert not isinstance(caught.value, Lost)
 
 
