@@ -84,9 +84,8 @@ def alike(facts: Facts, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], N
     """
     rows = np.flatnonzero(chosen)
     begins = np.ascontiguousarray(facts.sha256[:, :8]).view(np.uint64)[rows, 0]
-    order = np.argsort(begins)
-    same = begins[order][1:] == begins[order][:-1]
-    rows = np.sort(rows[order[np.append(same, False) | np.insert(same, 0, False)]]) if same.any() else rows[:0]
+    ordered = np.sort(begins)
+    rows = rows[np.isin(begins, ordered[1:][ordered[1:] == ordered[:-1]])]
     words = facts.sha256[rows].view(np.uint64)
     order = np.lexsort(words.T)
     new = (words[order][1:] != words[order][:-1]).any(axis=1)
