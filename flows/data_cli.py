@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,8 @@ def update(
         root = prepare()
         params, only = _chosen(root, uris)
         from flows import dataset
+
+        import_module("pipeline.arrow_alone")
 
         with only_run(root):
             version = dataset.update(root, params, why, only)

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from enum import Enum
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -105,6 +105,13 @@ def each(
         threads.shutdown()
         for worker in workers:
             worker.end()
+
+
+def prepare(function: Callable[..., object], imports: tuple[str, ...]) -> None:
+    """Have what the function's workers need be imported from now on, beside what is done here meanwhile."""
+    get_context("forkserver").set_forkserver_preload([function.__module__, *imports])
+    with suppress(OSError):
+        forkserver.ensure_running()
 
 
 def _at_once(function: Do[Task, Result], task: Task) -> Future[Result]:

@@ -10,23 +10,21 @@ from pipeline.collect.chunks import Piece
 from pipeline.collect.parts import Chunk, Known, Rows, inspected
 from pipeline.manifest import schema
 from pipeline.media.image import NEEDS_MEMORY, PLUGINS, Inspection
-from pipeline.parallel import Do, Limits, Loss, Lost, each
+from pipeline.parallel import Do, Limits, Loss, Lost, each, prepare
 
 TIMEOUT_S = 60
 LIMITS = Limits(TIMEOUT_S, memory_bytes=3 * 2**30)
-IMPORTS = (
-    "pyarrow",
-    "pandas",
-    "pipeline.media.image",
-    "pipeline.media.metadata",
-    *PLUGINS,
-)
-
+IMPORTS = ("pipeline.arrow_alone", "pipeline.media.image", "pipeline.media.metadata", *PLUGINS)
 PROBLEMS = {
     Loss.DIED: "the decoder died",
     Loss.TIME: f"decoding took longer than {TIMEOUT_S} s",
     Loss.MEMORY: NEEDS_MEMORY,
 }
+
+
+def prepare_workers() -> None:
+    """Before it is known what they are to do."""
+    prepare(inspected, IMPORTS)
 
 
 def inspected_pieces(stream: Iterable[Piece]) -> Iterator[tuple[Piece, Rows]]:

@@ -12,7 +12,7 @@ from pipeline import pixels
 from pipeline.collect.before import Before, Memory, Plan, read_before
 from pipeline.collect.chunks import pieces, wanted
 from pipeline.collect.content import content_id
-from pipeline.collect.decoding import inspected_pieces
+from pipeline.collect.decoding import inspected_pieces, prepare_workers
 from pipeline.collect.door import Door, door_of
 from pipeline.collect.ledger import Unit, name_of, write_ledger
 from pipeline.collect.parts import decided, text
@@ -50,6 +50,8 @@ def collect(
     listings = {name: _filtered(source, listing(source.uri, workspace)) for name, source in chosen.items()}
     keys = {name: _key(source, settings, listings[name].root) for name, source in chosen.items()}
     plan = before.plan(keys, listings, bool(only))
+    if any(plan.wanted.values()):
+        prepare_workers()
     staging = Staging(ledgers / "staged", sha256_json([before.name, sorted(keys.items()), sorted(plan.wanted)])[:16])
     staging.begin()
     writer = Writer(staging, kept, staging.entries(_current(listings)))
