@@ -20,7 +20,7 @@ BLOCK_BYTES = 1 << 20
 NAME = 100  # bytes of a header
 MAGICS = (tarfile.POSIX_MAGIC, tarfile.GNU_MAGIC)
 BOMB_BYTES, BOMB_RATIO = 1 << 20, 200
-HEADER_BYTES = 1 << 18
+HEADER_BYTES, GLOBAL_HEADERS = 1 << 18, 100
 MORE_HEADERS = (b"x", b"g", b"X", b"L", b"K")  # of pax, Solaris and GNU
 UNSAFE = "unsafe path in archive"
 
@@ -34,7 +34,8 @@ def read_tar(file: IO[bytes], max_item_bytes: int) -> Iterator[RawItem]:
     ):
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else every header stays in memory
-            archive.pax_headers.clear()  # type: ignore[attr-defined]
+            if len(archive.pax_headers) > GLOBAL_HEADERS:
+                raise tarfile.ReadError("too many headers for all members")
             if not member.isdir():
                 yield _tar_item(archive, member, max_item_bytes)
 
