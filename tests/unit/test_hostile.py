@@ -256,6 +256,21 @@ def test_a_tar_whose_headers_are_large_or_endless_is_refused_in_little_memory(tm
     assert peak.bytes < 300 * MIB
 
 
+def test_a_tar_that_says_ever_more_of_all_its_members_is_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for number in range(300):
+            text = f" comment.{number}=x\n"
+            header = tarfile.TarInfo("pax")
+            header.type, header.size = tarfile.XGLTYPE, len(text) + 2
+            archive.addfile(header, io.BytesIO(f"{header.size}{text}".encode()))
+            if number % 50 == 0:
+                member = tarfile.TarInfo(f"a/{number}.png")
+                member.size = len(png(number))
+                archive.addfile(member, io.BytesIO(png(number)))
+    with pytest.raises(SourceError, match=r"damaged.*too many headers"):
+        taken(tmp_path, tmp_path / "a.tar")
+
+
 NFC, NFD = "caf\u00e9", "cafe\u0301"
 
 
