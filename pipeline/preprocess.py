@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -178,13 +179,20 @@ def _kept(folder: Path, part: str, form: Form) -> NDArray[np.uint8] | None:
 
 def _fill(kept: Path, tasks: list[_Task], arrays: dict[str, Any], form: Form, progress: Callable[[int], None]) -> None:
     done = 0
-    ready = {part: block for part in {task.part for task in tasks} if (block := _kept(kept, part, form)) is not None}
-    tasks = sorted(tasks, key=lambda task: task.part not in ready)  # what is to be decoded comes last
-    rest = [task for task in tasks if task.part not in ready]
-    copied = (ready[task.part][task.rows].transpose(0, 3, 1, 2) for task in tasks if task.part in ready)
-    inline = sum(len(task.rows) for task in rest) <= INLINE_ITEMS
-    decoded = map(_decode, rest) if inline else each(_decode, rest, IMPORTS)
-    for task, images in zip(tasks, chain(copied, decoded), strict=True):
+    for task, images in _images(kept, tasks, form):
         arrays[task.split][0][task.places] = images
         done += len(task.rows)
         progress(done)
+
+
+def _images(kept: Path, tasks: list[_Task], form: Form) -> Iterator[tuple[_Task, NDArray[np.uint8]]]:
+    """Each task with its images: of parts whose pixels were kept, a part at a time; then what has to be decoded."""
+    part_of, rest = attrgetter("part"), list[_Task]()
+    for part, members in groupby(sorted(tasks, key=part_of), part_of):
+        block = _kept(kept, part, form)
+        if block is None:
+            rest += members
+        else:
+            yield from ((task, block[task.rows].transpose(0, 3, 1, 2)) for task in members)
+    inline = sum(len(task.rows) for task in rest) <= INLINE_ITEMS
+    yield from zip(rest, map(_decode, rest) if inline else each(_decode, rest, IMPORTS), strict=True)
