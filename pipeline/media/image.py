@@ -223,8 +223,8 @@ def _greys(image: Image.Image) -> NDArray[np.uint8]:
     from PIL.Image import Resampling
 
     small = (STATS_SIDE, STATS_SIDE)
-    if max(image.size) > STATS_SIDE and image.mode in ("L", "RGB", "RGBA", "LA", "CMYK", "YCbCr"):
-        image.thumbnail(small, Resampling.BOX)
+    if max(image.size) > STATS_SIDE and image.mode in ("RGBA", "LA", "CMYK", "YCbCr"):
+        image.thumbnail(small, Resampling.BOX)  # what is dear to convert is first made small; colour is dear to shrink
     grey = _convert(image, "L")
     if max(grey.size) > STATS_SIDE:
         grey.thumbnail(small, Resampling.BOX)
