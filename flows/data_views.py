@@ -117,13 +117,13 @@ def show_plan(asked: Wanted, plan: Plan) -> None:
     facts = told_plan(asked, plan)
     objects = {f"objects in {place}": oids for place, oids in plan.objects.items()}
     rows = {"versions": facts["versions"], **objects, **{name: facts[name] for name in ("files", "models", "batches")}}
-    _show_facts(f"would forget {len(asked.hashes):,} items; nothing was changed", rows, "yellow")
+    _show_facts(f"would forget {_items(len(asked.hashes))}; nothing was changed", rows, "yellow")
 
 
 def show_proof(proof: Proof, fault: str) -> None:
     objects = {f"objects in {place}": oids for place, oids in proof.objects.items()}
     rows: dict[str, Any] = {
-        "versions": [f"{v.number} ({v.items:,} items)" for v in proof.versions],
+        "versions": [f"{v.number} ({_items(v.items)})" for v in proof.versions],
         **objects,
         "files": proof.files,
         "pictures": proof.pictures,
@@ -132,11 +132,15 @@ def show_proof(proof: Proof, fault: str) -> None:
         "read back": [f"{c.looked_into:,} {c.what}" for c in proof.checked if c.looked_into],
         "proof": [f"proofs/{proof.id}.json"],
     }
-    _show_facts(f"forgot {proof.items:,} items", rows, "green")
+    _show_facts(f"forgot {_items(proof.items)}", rows, "green")
     if proof.models:
         print("Models were trained on them: `genloop run` trains anew without.")
     if fault:
         print(f"What is left does not pass: {fault}")
+
+
+def _items(count: int) -> str:
+    return f"{count:,} item{'' if count == 1 else 's'}"
 
 
 def _show_facts(title: str, rows: dict[str, Any], colour: str, most: int = 5) -> None:

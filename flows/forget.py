@@ -96,13 +96,15 @@ def _validated(workspace: Path, params: Params) -> str:
 
 
 def _ask_for_training(workspace: Path, proof: Proof) -> None:
-    """An event as a file, and to Prefect where one answers, for what is scheduled there to react to."""
+    """An event as a file, and to the Prefect that is named, for what is scheduled there to react to."""
     told = {"event": "genloop.retraining.asked", "why": f"{proof.items} items were forgotten", "proof": proof.id}
     write_json(workspace / EVENTS / f"{proof.id}.json", told | {"at": proof.at, "models": proof.models})
     if "PREFECT_API_URL" in os.environ:
         from prefect.events import emit_event
+        from prefect.events.worker import EventsWorker
 
         emit_event(told["event"], {"prefect.resource.id": "genloop.dataset"}, payload=told)
+        EventsWorker.drain_all(timeout=5)
 
 
 def _known(workspace: Path) -> list[pa.Table]:

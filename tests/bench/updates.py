@@ -60,7 +60,7 @@ def _small(random: np.random.Generator) -> bytes:
 
 def _photo(random: np.random.Generator) -> bytes:
     coarse = Image.fromarray(random.integers(0, 256, (120, 160, 3), dtype=np.uint8))
-    return _encoded(coarse.resize((640, 480), Image.Resampling.BICUBIC), "JPEG", quality=88)
+    return _encoded(coarse.resize((640, 480), Image.Resampling.BICUBIC), "JPEG", quality=75)
 
 
 def _encoded(image: Image.Image, kind: str, **options: int) -> bytes:
