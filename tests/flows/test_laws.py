@@ -11,6 +11,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -152,7 +153,7 @@ class Dataset(RuleBasedStateMachine):
         return {name.removeprefix("parts/"): path for name, path in files.items() if name.startswith("parts/")}
 
 
-TestDataset = Dataset.TestCase
+TestDataset = pytest.mark.slow(Dataset.TestCase)
 TestDataset.settings = settings(
     max_examples=8,
     stateful_step_count=14,
