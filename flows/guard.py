@@ -15,12 +15,14 @@ def note_own_batches(workspace: Path, params: Params) -> None:
     if params.collect.generated == "keep" or not _may_be_new(workspace):
         return
     from flows import wiring
-    from pipeline.generate.known import note_batches
+    from pipeline.generate.known import note_batches, unnoted
 
     with wiring.environment_for_run(workspace, ("s3",)) as services:
         services.wait()
-        with bar("own batches", "items") as show:
-            note_batches(wiring.store(), workspace / stages.GENERATED, lambda done: show(done, None, ""))
+        store, folder = wiring.store(), workspace / stages.GENERATED
+        if new := unnoted(store, folder):
+            with bar("own batches", "items") as show:
+                note_batches(store, folder, new, lambda done: show(done, None, ""))
 
 
 def _may_be_new(workspace: Path) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,21 @@ from pipeline.errors import GenloopError
 from pipeline.generate.publish import batches
 from pipeline.generated import SIDE, note, noted
 from pipeline.media.image import areas_of
+from pipeline.values import Batch
 
 BLOCK = 1000
 
 
-def note_batches(store: Store, folder: Path, progress: Callable[[int], None] = lambda done: None) -> None:
-    """Those of the store that are not noted in `folder` yet, whoever made them. Raises ServiceError."""
-    known, done = set(noted(folder)), 0
-    for batch in batches(store):
-        if batch.id in known:
-            continue
+def unnoted(store: Store, folder: Path) -> list[Batch]:
+    """Batches of the store that are not noted in `folder` yet, whoever made them. Raises ServiceError."""
+    known = set(noted(folder))
+    return [batch for batch in batches(store) if batch.id not in known]
+
+
+def note_batches(store: Store, folder: Path, new: Sequence[Batch], progress: Callable[[int], None]) -> None:
+    """Raises ServiceError."""
+    done = 0
+    for batch in new:
         manifest = json.loads(_object(store, f"batches/{batch.id}/manifest.json"))
         hashes, areas = list[str](), [np.zeros((0, SIDE, SIDE), np.uint8)]
         for part in manifest["parts"]:
