@@ -104,10 +104,10 @@ def inspected(chunk: Chunk) -> Rows:
 
 def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
     """The items that may stay, and of the others how many there are in each unit."""
-    entries, forgotten = [], Counter[str]()
+    gone, entries, forgotten = chunk.door.forgotten, [], Counter[str]()
     for row, (item, unit) in enumerate(zip(chunk.items, chunk.units, strict=True)):
         entry = _entry(item, unit, chunk.known.get(row))
-        if chunk.door.forgotten.hold(entry.sha256) or chunk.door.forgotten.hold(entry.original):
+        if gone.hold(entry.sha256) or gone.hold(entry.original):
             forgotten[text(unit)] += 1
         else:
             entries.append(entry)
@@ -123,9 +123,10 @@ def _entry(item: RawItem, unit: str, known: Known | None) -> _Entry:
     except MetadataError as error:
         kept, known = Stripped(b"", ()), None
         item = item._replace(problem=item.problem or f"metadata can't be taken out: {error}")
-    sha256 = hashlib.sha256(kept.data).hexdigest()
-    original = None if kept.data is item.data else hashlib.sha256(item.data).hexdigest()
-    return _Entry(item._replace(data=kept.data), unit, sha256, original, ", ".join(kept.kinds) or None, known)
+    sha256, original = hashlib.sha256(kept.data).hexdigest(), None
+    if kept.data is not item.data:
+        original, item = hashlib.sha256(item.data).hexdigest(), item._replace(data=kept.data)
+    return _Entry(item, unit, sha256, original, ", ".join(kept.kinds) or None, known)
 
 
 def _own_named(
