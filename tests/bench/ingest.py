@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +25,7 @@ from rich.table import Table
 
 from flows.cli import make_workspace
 from pipeline.settings import override_params
+from tests.peak import PeakMemory
 
 T = TypeVar("T")
 STAGES = ("collect", "validate", "preprocess")
@@ -42,42 +42,6 @@ def bare_loop(source: Path) -> int:
                     Image.open(io.BytesIO(file.read())).load()
                     decoded += 1
     return decoded
-
-
-class PeakMemory:
-    """Largest memory of a process and all its children together, shared pages counted once (PSS; Linux)."""
-
-    def __init__(self, pid: int) -> None:
-        self.bytes, self._pid, self._ended = 0, pid, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> PeakMemory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._ended.wait(0.05):
-            self.bytes = max(self.bytes, sum(map(_pss, _tree(self._pid))))
-
-
-def _tree(pid: int) -> list[int]:
-    try:
-        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(found for child in below for found in _tree(int(child)))]
-
-
-def _pss(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def _seconds(command: list[str], folder: Path) -> float:

@@ -28,7 +28,8 @@ from rich.table import Table
 from flows.cli import make_workspace
 from pipeline.parallel import each
 from pipeline.settings import override_params
-from tests.bench.ingest import PeakMemory, bare_loop
+from tests.bench.ingest import bare_loop
+from tests.peak import PeakMemory
 
 CLASSES = 10
 LIMITS = {"update": 0.03, "unchanged": 0.03}  # share of the first collection's time

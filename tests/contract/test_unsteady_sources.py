@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import boto3
-import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -21,25 +20,10 @@ from pipeline.collect.snapshot import collect
 from pipeline.errors import SourceError
 from pipeline.files import sha256_file
 from pipeline.manifest import read_manifest
-from pipeline.media.image import encode_png
 from pipeline.settings import Collect
 from tests.contract.faulty import RESET, Cut, Reply, Server, Shelf, proxy
+from tests.unit.test_collect import png, tar
 from tests.unit.test_update import here
-
-
-def png(seed: int, side: int = 8) -> bytes:
-    return encode_png(np.random.default_rng(seed).integers(0, 256, (1, side, side), dtype=np.uint8))
-
-
-def tar(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return out.getvalue()
-
 
 LARGE = {
     f"{'ab'[i % 2]}/large-{i}.png": png(i, 400) for i in range(12)

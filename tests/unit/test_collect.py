@@ -26,8 +26,8 @@ from pipeline.values import Snapshot
 MNIST = Path(__file__).parents[3] / "shared/data/mnist-png.tar.xz"
 
 
-def png(seed: int) -> bytes:
-    return encode_png(np.random.default_rng(seed).integers(0, 256, (1, 8, 8), dtype=np.uint8))
+def png(seed: int, side: int = 8) -> bytes:
+    return encode_png(np.random.default_rng(seed).integers(0, 256, (1, side, side), dtype=np.uint8))
 
 
 FILES = {f"{split}/{label}/{i}.png": png(hash((i, label == "a", split == "train")) % 2**32)
