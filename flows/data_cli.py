@@ -79,7 +79,9 @@ def quarantine(
             with only_run(root):
                 _tell(root, params, dataset.accept(root, params, accept, why), as_json, write)
             return
-        rows = dataset.quarantined(root, reason)
+        from pipeline.dataset.lookup import quarantined
+
+        rows = quarantined(root, reason)
         if html:
             from pipeline.dataset.page import quarantine_page
 
@@ -149,9 +151,9 @@ def show_item(
     """One item: what it is, where it came from, by which right, and the versions it is in."""
     with stdout_for_json(as_json) as write:
         root = prepare()
-        from flows import dataset
+        from pipeline.dataset.lookup import item
 
-        found = dataset.item(root, sha256)
+        found = item(root, sha256)
         if as_json:
             write(json.dumps(found, indent=1, ensure_ascii=False))
         else:
@@ -203,9 +205,10 @@ def forget(
         params = read_params(root, None, None)
         from flows import data_views
         from flows import forget as erasure
+        from pipeline.dataset.wanted import wanted
 
         with only_run(root):
-            asked = erasure.wanted(root, sha256 or [], source, file)
+            asked = wanted(root, sha256 or [], source, file)
             if dry_run:
                 plan = erasure.dry_run(root, asked)
                 if as_json:
@@ -214,7 +217,7 @@ def forget(
                     data_views.show_plan(asked, plan)
                 return
             if sys.stdin.isatty() and not as_json:
-                typer.confirm(f"Erase {len(asked.hashes):,} items for good?", abort=True)
+                typer.confirm(f"Erase {asked.items:,} items for good?", abort=True)
             proof, fault = erasure.forget(root, params, asked, why)
         if as_json:
             write(json.dumps(proof.model_dump(mode="json") | {"validation": fault}, indent=1))

@@ -13,8 +13,9 @@ from flows.cli_tools import show
 from pipeline.validate.items import kind
 
 if TYPE_CHECKING:
-    from pipeline.dataset.forget import Plan, Wanted
+    from pipeline.dataset.forget import Plan
     from pipeline.dataset.proof import Proof
+    from pipeline.dataset.wanted import Wanted
 
 
 def unchanged(version: Any) -> int | None:
@@ -104,7 +105,7 @@ def show_quarantine(rows: list[tuple[str, Any]]) -> None:
 
 def told_plan(asked: Wanted, plan: Plan) -> dict[str, Any]:
     return {
-        "items": len(asked.hashes),
+        "items": asked.items,
         "versions": [version.number for version in plan.versions],
         "objects": plan.objects,
         "files": [str(path) for path in plan.files],
@@ -117,7 +118,7 @@ def show_plan(asked: Wanted, plan: Plan) -> None:
     facts = told_plan(asked, plan)
     objects = {f"objects in {place}": oids for place, oids in plan.objects.items()}
     rows = {"versions": facts["versions"], **objects, **{name: facts[name] for name in ("files", "models", "batches")}}
-    _show_facts(f"would forget {_items(len(asked.hashes))}; nothing was changed", rows, "yellow")
+    _show_facts(f"would forget {_items(asked.items)}; nothing was changed", rows, "yellow")
 
 
 def show_proof(proof: Proof, fault: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from pipeline.errors import ParamsError
 
 
 @contextmanager
@@ -104,3 +107,12 @@ def sha256_file(path: Path) -> str:
 
 def sha256_json(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def readable_csv(file: Path) -> Iterator[None]:
+    """What goes wrong in reading a CSV file that a person gave, as ParamsError."""
+    try:
+        yield
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ParamsError(f"can't be read: {error}", where=str(file), remedy="give a CSV file in UTF-8") from None

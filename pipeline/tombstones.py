@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,17 @@ class Tombstones:
     def holding(self, hashes: Sequence[str | None]) -> NDArray[np.bool_]:
         """bool [N]: which of the hashes are forgotten."""
         return np.fromiter(map(self.hold, hashes), bool, len(hashes))
+
+    def rows(self, file: Path | IO[bytes]) -> NDArray[np.bool_]:
+        """bool [N]: the rows of a Parquet file that are forgotten, by the hash of what is kept or of what was read."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(file) as table:
+            names = [name for name in ("sha256", "original") if name in table.schema_arrow.names]
+            held: NDArray[np.bool_] = np.zeros(table.metadata.num_rows, bool)
+            for name in names:
+                held |= self.holding(table.read([name])[name].to_pylist())
+        return held
 
 
 def read_tombstones(workspace: Path) -> Tombstones:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -39,14 +39,10 @@ class Eraser:
     tombstones: Tombstones
     kept: Path
     scratch: Path
-    _left: dict[str, _Left]
+    _left: dict[str, _Left] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, tombstones: Tombstones, kept: Path, scratch: Path) -> Eraser:
-        return cls(tombstones, kept, scratch, {})
-
-    def holds(self, files: Iterable[Path]) -> bool:
-        return any(self._leaving(path).any() for path in files)
+    def holds(self, snapshot: Snapshot, files: Mapping[str, Path]) -> bool:
+        return any(self._part(part, files[part.name]).gone for part in snapshot.parts)
 
     def erase(self, snapshot: Snapshot, files: Mapping[str, Path], out: Path) -> tuple[Snapshot, Places]:
         """The snapshot's folder without what is forgotten, in the empty folder `out`. files: of its parts, by name."""
@@ -77,7 +73,7 @@ class Eraser:
         return self._left[part.name]
 
     def _without(self, part: Part, path: Path) -> _Left:
-        leaving = self._leaving(path)
+        leaving = self.tombstones.rows(path)
         if not leaving.any():
             return _Left(with_content(part, path), Places())
         gone = Places()
@@ -90,25 +86,13 @@ class Eraser:
 
         return _Left(changed_part(self.scratch, self.kept, path, change), gone)
 
-    def _leaving(self, path: Path) -> NDArray[np.bool_]:
-        """bool [N]: the rows of a part that are forgotten, by what is kept of them or by what was read."""
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(path) as file:
-            names = [name for name in ("sha256", "original") if name in file.schema_arrow.names]
-            table = file.read(names)
-        leaving: NDArray[np.bool_] = np.zeros(len(table), bool)
-        for name in names:
-            leaving |= self.tombstones.holding(table[name].to_pylist())
-        return leaving
-
 
 def erase_here(eraser: Eraser, folder: Path, ledgers: Path) -> None:
     """The same for the snapshot that stands in `folder`, with what it was read from."""
     recover(folder)
     snapshot = Snapshot.model_validate_json((folder / "snapshot.json").read_text())
     files = {part.name: folder / "parts" / part.name for part in snapshot.parts}
-    if not eraser.holds(files.values()):
+    if not eraser.holds(snapshot, files):
         return
     known = read_ledger(ledgers / f"{name_of(snapshot)}.parquet")
     with replacing_folder(folder) as out:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from pipeline.adapters.registry import Registry
 from pipeline.adapters.store import Store
 from pipeline.adapters.versions import Versions
 from pipeline.collect.erase import Eraser, erase_here
-from pipeline.dataset.history import Stored, Version, rewrite_version, versions
+from pipeline.dataset.history import Stored, Version, parts_of, rewrite_version, versions
 from pipeline.dataset.profile import profile_of
 from pipeline.dataset.proof import Checked, Proof, Rewritten, write_proof
 from pipeline.dataset.traces import Look, Search, files_holding
+from pipeline.dataset.wanted import Wanted
 from pipeline.generate.publish import batches, notices
 from pipeline.tombstones import Tombstones, add_tombstones, read_tombstones
 from pipeline.values import Batch, ModelVersion, Snapshot
@@ -38,17 +39,9 @@ MADE = (  # of a snapshot; the shards are last, since by them it is told of whic
     Path("runs/rescored"),
     stages.SHARDS,
 )
-TAG = "forgotten"
+TAG = "forgotten-"  # and the proof's id: a version may have had items of several erasures
 
 Tell = Callable[[str], None]  # what is being done
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """hashes: of what is to be forgotten; shown: whether any of it was an image, which may have been trained on."""
-
-    hashes: frozenset[str]
-    shown: bool
 
 
 @dataclass(frozen=True)
@@ -74,9 +67,7 @@ def plan(workspace: Path, wanted: Wanted, registry: Registry, store: Store, tell
     had = had if wanted.shown else set()
     before = {name for version in versions(workspace) for name in version.was}  # where a killed run may have left off
     tell("models and batches")
-    models = [
-        m for m in registry.trained_on(had | before) if TAG not in (t := registry.tags(m)) or t["snapshot"] in had
-    ]
+    models = [m for m in registry.trained_on(had | before) if _is_to_be_told(registry.tags(m), had)]
     return Plan(
         versions=held,
         objects={look.place.name: look.removable(had | before) for look in looks},
@@ -160,7 +151,7 @@ def _delete_files(workspace: Path, files: Sequence[Path]) -> None:
 def _rewrite(workspace: Path, stones: Tombstones, held: Sequence[Version]) -> list[Rewritten]:
     """Each version, and the snapshot that stands here, without what is forgotten."""
     with _scratch(workspace) as scratch:
-        eraser = Eraser.of(stones, workspace / stages.PIXELS, scratch)
+        eraser = Eraser(stones, workspace / stages.PIXELS, scratch)
         done = [_rewrite_version(workspace, eraser, version, scratch) for version in held]
         if (workspace / stages.SNAPSHOT / "snapshot.json").exists():
             erase_here(eraser, workspace / stages.SNAPSHOT, workspace / stages.LEDGERS)
@@ -170,10 +161,9 @@ def _rewrite(workspace: Path, stones: Tombstones, held: Sequence[Version]) -> li
 
 def _rewrite_version(workspace: Path, eraser: Eraser, version: Version, scratch: Path) -> Rewritten:
     store, out = Versions(workspace), scratch / f"version-{version.number}"
-    files = store.files(version.stored.md5)
-    parts = {name.removeprefix("parts/"): path for name, path in files.items()}
+    told = store.files(version.stored.md5)["snapshot.json"].read_text()
     out.mkdir()
-    left, gone = eraser.erase(Snapshot.model_validate_json(files["snapshot.json"].read_text()), parts, out)
+    left, gone = eraser.erase(Snapshot.model_validate_json(told), parts_of(store, version), out)
     changes = {
         "id": left.id,
         "was": tuple(dict.fromkeys([*version.was, version.id])),
@@ -209,8 +199,13 @@ def _replace_objects(workspace: Path, found: Plan, tell: Tell) -> None:
             place.delete(oids)
 
 
+def _is_to_be_told(tags: Mapping[str, str], had: set[str]) -> bool:
+    """Whether a model had some of it in its data now, or had some before and was never told."""
+    return tags["snapshot"] in had or not any(name.startswith(TAG) for name in tags)
+
+
 def _tell_of_model(registry: Registry, model: ModelVersion, told: dict[str, object]) -> list[str]:
-    registry.tag(model, TAG, json.dumps(told))
+    registry.tag(model, f"{TAG}{told['proof']}", json.dumps(told))
     removed = registry.remove_files(model, SHOWN_BESIDE_RUNS)
     return [f"{model.name} v{model.version}: {name}" for name in removed]
 
@@ -224,7 +219,8 @@ def _read_back(
         files = list((workspace / folder).rglob("*.parquet"))
         held = files_holding(workspace / folder, stones)
         yield Checked(what=f"files in {folder}", looked_into=len(files), holding=len(held))
-    silent = [m for m in found.models if TAG not in registry.tags(m) or {*registry.files(m)} & {*SHOWN_BESIDE_RUNS}]
+    tag = f"{TAG}{proof}"
+    silent = [m for m in found.models if tag not in registry.tags(m) or {*registry.files(m)} & {*SHOWN_BESIDE_RUNS}]
     yield Checked(what="models", looked_into=len(found.models), holding=len(silent))
     unmarked = [batch for batch in found.batches if store.get(f"{notices(batch.id)}{proof}.json") is None]
     yield Checked(what="batches", looked_into=len(found.batches), holding=len(unmarked))

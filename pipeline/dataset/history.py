@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pipeline.adapters.versions import Versions
 from pipeline.dataset.profile import Profile
 from pipeline.errors import GenloopError
 from pipeline.files import write_json, write_new, write_text
@@ -83,6 +84,12 @@ def _path(workspace: Path, version: Version) -> Path:
 
 def _text(version: Version) -> str:
     return json.dumps(version.model_dump(mode="json"), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def parts_of(store: Versions, version: Version) -> dict[str, Path]:
+    """The files of a version's parts, by name. Raises GenloopError where they are lost."""
+    files = store.files(version.stored.md5)
+    return {name.removeprefix("parts/"): path for name, path in files.items() if name.startswith("parts/")}
 
 
 def tags(workspace: Path) -> dict[str, int]:

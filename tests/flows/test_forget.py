@@ -160,7 +160,7 @@ def test_models_and_batches_of_it_are_told(workspace: Path) -> None:
 
     proof = told(workspace, "forget", sha256(picture(7)))
     assert proof["models"] == ["generator v1"] and [uri.rpartition("/")[2] for uri in proof["batches"]] == [batch]
-    assert json.loads(registry.tags(model)["forgotten"])["proof"] == proof["id"]
+    assert json.loads(registry.tags(model)[f"forgotten-{proof['id']}"])["proof"] == proof["id"]
     assert not {"pictures", "report.html"} & set(registry.files(model))
     assert "scorecard.json" in registry.files(model)
     store = FolderStore(workspace / "var/s3/genloop")

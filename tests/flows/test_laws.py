@@ -23,11 +23,12 @@ from pipeline.adapters.store import FolderStore
 from pipeline.adapters.versions import Versions, initialise
 from pipeline.collect.snapshot import collect
 from pipeline.dataset.diff import difference
-from pipeline.dataset.forget import Wanted, forget
+from pipeline.dataset.forget import forget
 from pipeline.dataset.history import Stored, Version, add_version, versions
 from pipeline.dataset.profile import Profile
 from pipeline.dataset.proof import Proof
 from pipeline.dataset.traces import Search
+from pipeline.dataset.wanted import Wanted
 from pipeline.errors import SourceError
 from pipeline.manifest import read_manifest
 from pipeline.media.image import encode_png
@@ -107,7 +108,7 @@ class Dataset(RuleBasedStateMachine):
         gone = {HASHES[seed] for seed in seeds}
         proof = Proof(id=f"p{len(self.forgotten)}", at="now", by="me", why="asked", items=len(gone))
         store = FolderStore(self.root / "bucket")
-        assert forget(self.root, Wanted(frozenset(gone), True), proof, self.registry, store).clean
+        assert forget(self.root, Wanted(frozenset(gone), len(gone), True), proof, self.registry, store).clean
         self.forgotten |= gone
         self.versions = [frozenset(item for item in old if item[0] not in gone) for old in self.versions]
         self.here = frozenset(item for item in self.here if item[0] not in gone)

@@ -96,7 +96,7 @@ def test_it_is_forgotten_by_the_hash_of_the_file_and_in_any_other_dress(tmp_path
     row = next(row for row in read_manifest(tmp_path / "snapshot").to_pylist() if row["original"])
     add_tombstones(tmp_path, [row["sha256"], row["original"]], "2026-11-24")
     (tmp_path / "scratch").mkdir()
-    eraser = Eraser.of(read_tombstones(tmp_path), tmp_path / "pixels", tmp_path / "scratch")
+    eraser = Eraser(read_tombstones(tmp_path), tmp_path / "pixels", tmp_path / "scratch")
     erase_here(eraser, tmp_path / "snapshot", tmp_path / "ledgers")
     assert read_manifest(tmp_path / "snapshot")["path"].to_pylist() == ["a/2.png"]
     (tree / "a/1.jpg").rename(tree / "a/renamed.jpg")
