@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.errors import ServiceError
 from pipeline.values import ModelVersion, Scorecard
 
 EXPERIMENT = "genloop"
+SQLITE = "sqlite:///"
 MANNERS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -31,12 +33,14 @@ class Registry:
         import mlflow
 
         self._mlflow = mlflow
+        if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+            _make_database(mlflow, Path(uri.removeprefix(SQLITE)))
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
         self.client: Any = mlflow.MlflowClient(uri)
         try:
             found = self.client.get_experiment_by_name(EXPERIMENT)
-            location = artifacts.resolve().as_uri() if uri.startswith("sqlite") else None
+            location = artifacts.resolve().as_uri() if uri.startswith(SQLITE) else None
             self.experiment: str = (
                 found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifact_location=location)
             )
@@ -190,6 +194,16 @@ class Registry:
             self.client.get_registered_model(name)
         except MlflowException:
             self.client.create_registered_model(name)
+
+
+def _make_database(mlflow: Any, path: Path) -> None:
+    """Beside its place, and put there whole: MLflow makes its tables in fifty steps, and refuses what was cut short."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        made = Path(folder) / path.name
+        mlflow.MlflowClient(f"{SQLITE}{made}").search_experiments()
+        with suppress(FileExistsError):  # another process was faster
+            os.link(made, path)
 
 
 def _value(found: Any, alias: str, bundle: str = "") -> ModelVersion:
