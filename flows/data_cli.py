@@ -255,22 +255,23 @@ def _chosen(root: Path, sources: dict[str, str]) -> tuple[Any, list[str]]:
 
 
 def _tell(root: Path, params: Any, version: Any, as_json: bool, write: Any) -> None:
-    from flows import data_views, dataset
+    from flows import data_views
     from pipeline.dataset.history import versions
+    from pipeline.dataset.record import warnings
 
     last = version or versions(root)[-1]
     if as_json:
         told = last.model_dump(mode="json") | {
             "changed": version is not None,
             "unchanged": data_views.unchanged(last) if version else last.items,
-            "warnings": dataset.warnings(params, last) if version else [],
+            "warnings": warnings(params, last) if version else [],
         }
         write(json.dumps(told, indent=1, ensure_ascii=False))
         return
     if version is None:
         print(f"Nothing changed: version {last.number}, {last.items:,} items.")
         return
-    data_views.show_version(version, dataset.warnings(params, version))
+    data_views.show_version(version, warnings(params, version))
 
 
 def _written(root: Path, name: str, text: str) -> Path:

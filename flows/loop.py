@@ -14,12 +14,12 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows import wiring
-from flows.dataset import record
 from flows.staleness import bring_up_to_date, collect_if_changed
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
 from flows.timing import forget_work, own, timed, work_receipt
 from pipeline import stages
 from pipeline.adapters.versions import Versions
+from pipeline.dataset.record import record
 from pipeline.errors import ServiceError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
 from pipeline.progress import bar, busy
