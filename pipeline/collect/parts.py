@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline import pixels
+from pipeline.alike import SIDE
 from pipeline.collect.content import content_of, content_of_table, noted
 from pipeline.collect.door import OPEN, OWN, Door
 from pipeline.collect.items import RawItem
 from pipeline.decisions import Decisions
-from pipeline.generated import SIDE, Generated
+from pipeline.generated import Generated
 from pipeline.manifest import schema
 from pipeline.media.image import Inspected, Inspection
 from pipeline.values import Part

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 
 from pipeline import stages
 from pipeline.adapters.versions import Versions
+from pipeline.alike import SIDE
 from pipeline.dataset.diff import Item
 from pipeline.dataset.history import parts_of, versions
 from pipeline.errors import GenloopError
 from pipeline.files import replacing
-from pipeline.generated import SIDE, read_generated
+from pipeline.generated import read_generated
 from pipeline.manifest import find, read_bytes
 from pipeline.media.image import areas_of
 
@@ -78,7 +79,7 @@ def _near(workspace: Path, row: dict[str, Any]) -> dict[str, float]:
     if not own or row["problem"]:
         return {}
     areas = areas_of(read_bytes(workspace / stages.SNAPSHOT, row["part"], [row["row"]]), SIDE)
-    return dict(own.nearest(areas[0]))
+    return dict(own.nearest(areas[:1]))
 
 
 def _picture(workspace: Path, row: dict[str, Any]) -> Path:

@@ -10,6 +10,7 @@ from pipeline.evaluate.space import ShardsReader
 from pipeline.evaluate.step import Evaluated
 from pipeline.model.bundle import Bundle
 from pipeline.model.noise import item_seeds
+from pipeline.model.recipe import walk
 
 WALKS = 8
 FAILURES = 2  # rows of COLUMNS
@@ -36,7 +37,8 @@ def _walks(bundle: Bundle) -> Image.Image:
     """From one sample to another of its class, a row a class."""
     labels = np.arange(WALKS, dtype=np.int64) % max(1, len(bundle.classes))
     seeds = item_seeds(0, np.arange(2 * WALKS, dtype=np.int64))
-    return sheet_of(list(bundle.walks(labels, seeds[:WALKS], seeds[WALKS:], COLUMNS)))
+    images = bundle.make(walk(labels, seeds[:WALKS], seeds[WALKS:], COLUMNS))
+    return sheet_of(list(images.reshape(WALKS, COLUMNS, *images.shape[1:])))
 
 
 def _failures(judged: Evaluated, shards: ShardsReader) -> Image.Image:

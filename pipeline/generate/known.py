@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.adapters.store import Store
+from pipeline.alike import SIDE
 from pipeline.errors import GenloopError
 from pipeline.generate.publish import batches
-from pipeline.generated import SIDE, note, noted
+from pipeline.generated import note, noted
 from pipeline.media.image import areas_of
 from pipeline.values import Batch
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from .networks import Generator, Shape
-from .noise import between, latents
+from .recipe import Recipes, plain
 
 CHUNK = 64
 BLOCK = 16 * CHUNK  # items whose noise is made at once
@@ -38,39 +38,44 @@ class Bundle:
         progress: Callable[[int], None] = lambda done: None,
     ) -> NDArray[np.uint8]:
         """uint8 [N, C, H, W], an item for each label and seed."""
-        return self._images(labels, lambda rows: latents(seeds[rows], self.generator.shape.z_dim), progress)
-
-    def walks(
-        self, labels: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.int64], steps: int
-    ) -> NDArray[np.uint8]:
-        """uint8 [N, steps, C, H, W]: from the item of one seed to that of another, both of one label."""
-        a, b = (latents(seeds, self.generator.shape.z_dim) for seeds in (starts, ends))
-        z = np.stack([between(a, b, share) for share in np.linspace(0, 1, steps)], axis=1)
-        flat = z.reshape(-1, z.shape[-1])
-        images = self._images(labels.repeat(steps), lambda rows: flat[rows], lambda done: None)
-        return images.reshape(len(labels), steps, *images.shape[1:])
+        return self.make(plain(labels, seeds), progress=progress)
 
     @torch.inference_mode()
-    def _images(
-        self,
-        labels: NDArray[np.int64],
-        latents_of: Callable[[slice], NDArray[np.float32]],
-        progress: Callable[[int], None],
+    def make(
+        self, recipes: Recipes, truncation: float = 1.0, progress: Callable[[int], None] = lambda done: None
     ) -> NDArray[np.uint8]:
-        """Always run in chunks of one size, so that neighbours never change a pixel."""
+        """uint8 [N, C, H, W]. truncation: what latents are multiplied by (Brock et al. 2019, section 3.1, in its plain
+        form); below 1, images are more typical and less varied.
+
+        Always run in chunks of one size, so that neighbours never change a pixel.
+        """
         shape, device = self.generator.shape, self.generator.embed.weight.device
-        out = np.empty((len(labels), shape.channels, shape.size, shape.size), np.uint8)
-        for start in range(0, len(labels), BLOCK):
-            rows = slice(start, min(start + BLOCK, len(labels)))
-            count, padded = rows.stop - rows.start, -(-(rows.stop - rows.start) // CHUNK) * CHUNK
+        out = np.empty((len(recipes), shape.channels, shape.size, shape.size), np.uint8)
+        for start in range(0, len(recipes), BLOCK):
+            rows = slice(start, min(start + BLOCK, len(recipes)))
+            count, some = rows.stop - rows.start, recipes[rows]
+            padded = -(-count // CHUNK) * CHUNK
             z = np.zeros((padded, shape.z_dim), np.float32)
-            y = np.zeros(padded, np.int64)
-            z[:count], y[:count] = latents_of(rows), labels[rows]
-            chunks = zip(*(torch.split(torch.from_numpy(values).to(device), CHUNK) for values in (z, y)), strict=True)
-            images = torch.cat([quantise(self.generator(*chunk)) for chunk in chunks])
+            z[:count] = some.latents(shape.z_dim)
+            if truncation != 1:
+                z *= np.float32(truncation)
+            classes = torch.zeros(padded, shape.z_dim, device=device)
+            classes[:count] = self._classes(some)
+            chunks = zip(torch.split(torch.from_numpy(z).to(device), CHUNK), torch.split(classes, CHUNK), strict=True)
+            images = torch.cat([quantise(self.generator.draw(*chunk)) for chunk in chunks])
             out[rows] = images[:count].cpu().numpy()
             progress(rows.stop)
         return out
+
+    def _classes(self, recipes: Recipes) -> torch.Tensor:
+        """float32 [N, z_dim]"""
+        embed = self.generator.embed
+        device = embed.weight.device
+        classes: torch.Tensor = embed(torch.from_numpy(recipes.labels).to(device))
+        if not recipes.label_shares.any():
+            return classes
+        ends = embed(torch.from_numpy(recipes.toward_labels).to(device))
+        return torch.lerp(classes, ends, torch.from_numpy(recipes.label_shares).to(device)[:, None])
 
 
 def quantise(images: torch.Tensor) -> torch.Tensor:

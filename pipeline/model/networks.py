@@ -103,7 +103,11 @@ class Generator(nn.Module):
         )
 
     def forward(self, z: Tensor, labels: Tensor) -> Tensor:
-        x = self.project(torch.cat([z, self.embed(labels)], dim=1)).view(-1, self.top, self.base, self.base)
+        return self.draw(z, self.embed(labels))
+
+    def draw(self, z: Tensor, classes: Tensor) -> Tensor:
+        """classes: float32 [N, z_dim], rows of the table of classes, or points between them."""
+        x = self.project(torch.cat([z, classes], dim=1)).view(-1, self.top, self.base, self.base)
         x = torch.relu(self.norm(x))
         for block, norm in zip(self.blocks, self.norms, strict=True):
             x = torch.relu(norm(block(x)))

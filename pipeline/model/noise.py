@@ -31,8 +31,13 @@ def latents(seeds: NDArray[np.int64], dim: int) -> NDArray[np.float32]:
     return np.stack(pairs, axis=1).reshape(len(seeds), 4 * blocks)[:, :dim].astype(np.float32)
 
 
-def between(a_ND: NDArray[np.float32], b_ND: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """Spherical interpolation (White 2016, section 2.1): unlike on a straight line, lengths stay those of noise."""
+def between(
+    a_ND: NDArray[np.float32], b_ND: NDArray[np.float32], share: float | NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Spherical interpolation (White 2016, section 2.1): unlike on a straight line, lengths stay those of noise.
+
+    share: of the way from a to b; one, or one for each, [N, 1].
+    """
     cosine = (a_ND * b_ND).sum(1) / (np.linalg.norm(a_ND, axis=1) * np.linalg.norm(b_ND, axis=1))
     angle = np.arccos(np.clip(cosine, -1, 1))[:, None]
     sine = np.maximum(np.sin(angle), 1e-6)

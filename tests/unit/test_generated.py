@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits, load_sample_images
 
+from pipeline.alike import SIDE
 from pipeline.collect.snapshot import collect
-from pipeline.generated import SIDE, Generated, note, noted, read_generated
+from pipeline.generated import Generated, note, noted, read_generated
 from pipeline.manifest import read_manifest
 from pipeline.media.image import areas_of, encode_png
 from pipeline.settings import Collect
@@ -72,7 +73,7 @@ def test_the_nearest_batches(tmp_path: Path) -> None:
     known(tmp_path, images[:5])
     note(tmp_path / "generated", "c" * 16, ["0" * 64], areas_of(images[7:8], SIDE))
     own = read_generated(tmp_path / "generated")
-    found = own.nearest(areas_of([variants(images[7])["jpeg"]], SIDE)[0])
+    found = own.nearest(areas_of([variants(images[7])["jpeg"]], SIDE))
     assert [batch for batch, _ in found] == ["c" * 16, BATCH] and found[0][1] <= 1 < found[1][1]
 
 

@@ -15,6 +15,7 @@ from pipeline.evaluate.report import report
 from pipeline.model.bundle import Bundle
 from pipeline.model.networks import Generator, Shape
 from pipeline.model.noise import between, item_seeds
+from pipeline.model.recipe import walk
 from pipeline.values import Scorecard
 
 CARD = Scorecard(
@@ -80,8 +81,9 @@ def test_a_walk_begins_and_ends_at_its_samples() -> None:
     torch.manual_seed(0)
     bundle = Bundle(Generator(Shape(16, 1, 2, 8, 4)), ("a", "b"), "x")
     labels, seeds = np.array([0, 1]), item_seeds(0, np.arange(4))
-    walks = bundle.walks(labels, seeds[:2], seeds[2:], 5)
-    assert walks.shape == (2, 5, 1, 16, 16)
+    images = bundle.make(walk(labels, seeds[:2], seeds[2:], 5))
+    assert images.shape == (10, 1, 16, 16)
+    walks = images.reshape(2, 5, 1, 16, 16)
     assert np.array_equal(walks[:, 0], bundle.sample(labels, seeds[:2]))
     assert np.array_equal(walks[:, -1], bundle.sample(labels, seeds[2:]))
     middle = between(np.array([[2.0, 0.0]], np.float32), np.array([[0.0, 2.0]], np.float32), 0.5)
