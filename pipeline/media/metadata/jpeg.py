@@ -20,7 +20,7 @@ MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 def strip(data: bytes) -> Stripped:
     """What lies between segments, other than a scan's data, goes with them: decoders skip it."""
     cut, before, scans, turned = Cut(data), 0, False, False
-    for marker, gap, start, end in _segments(data):
+    for marker, gap, start, end in segments(data):
         if before != SOS and data[gap:start].strip(b"\xff"):
             cut.out(gap, start, {"private data"})
         before, scans = marker, scans or marker == SOS
@@ -34,14 +34,14 @@ def strip(data: bytes) -> Stripped:
         if end > len(data):  # the marker stays: what decodes as truncated is to decode as truncated
             cut.out(start + 4, len(data), _kinds(marker, body))
             break
-        instead = _segment(marker, kept) if kept else b""
+        instead = segment(marker, kept) if kept else b""
         if marker == APP1 and not scans and not turned and body.startswith((EXIF, XMP)):
             turned, instead = True, _upright(data, start)
         cut.out(start, end, _kinds(marker, body), instead)
     return cut.done()
 
 
-def _segments(data: bytes, at: int = 2) -> Iterator[tuple[int, int, int, int]]:
+def segments(data: bytes, at: int = 2) -> Iterator[tuple[int, int, int, int]]:
     """(marker, end of the segment before, start, end), up to the end of the image or to what no decoder reads past."""
     while found := MARKER.search(data, at):
         start = found.start()
@@ -83,7 +83,7 @@ def _kinds(marker: int, body: bytes) -> set[str]:
 def _upright(data: bytes, at: int) -> bytes:
     """A segment that turns the picture as all of them from `at` on did; none where it is upright."""
     exif, xmp = bytearray(), b""
-    for marker, _, start, end in _segments(data, at):
+    for marker, _, start, end in segments(data, at):
         if marker == SOS:
             break
         body = data[start + 4 : end]
@@ -92,8 +92,8 @@ def _upright(data: bytes, at: int) -> bytes:
         elif marker == APP1 and body.startswith(XMP):
             xmp = body[len(XMP) :]
     turned = turn({"exif": bytes(exif), "xmp": xmp} if exif else {"xmp": xmp})
-    return _segment(APP1, EXIF + upright(turned)) if turned > 1 else b""
+    return segment(APP1, EXIF + upright(turned)) if turned > 1 else b""
 
 
-def _segment(marker: int, body: bytes) -> bytes:
+def segment(marker: int, body: bytes) -> bytes:
     return bytes((0xFF, marker)) + (len(body) + 2).to_bytes(2) + body

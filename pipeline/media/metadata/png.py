@@ -40,7 +40,7 @@ def strip(data: bytes) -> Stripped:
     if _is_plain(data):
         return Stripped(data, ())
     cut, turned = Cut(data), False
-    for name, start, end in _chunks(data):
+    for name, start, end in chunks(data):
         if name in PICTURE:
             continue
         if name == b"IEND":
@@ -71,7 +71,7 @@ def _is_plain(data: bytes) -> bool:
     )
 
 
-def _chunks(data: bytes, at: int = len(SIGNATURE)) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: bytes, at: int = len(SIGNATURE)) -> Iterator[tuple[bytes, int, int]]:
     """(name, start, end); the last may end behind the data."""
     while at + HEAD.size <= len(data):
         size, name = HEAD.unpack_from(data, at)
@@ -82,19 +82,19 @@ def _chunks(data: bytes, at: int = len(SIGNATURE)) -> Iterator[tuple[bytes, int,
 
 def _kinds(data: bytes, name: bytes, start: int, end: int) -> set[str]:
     if name in TEXTS:
-        kind = KEYS.get(_key(data, start), "text")
+        kind = KEYS.get(key_of(data, start), "text")
         return xmp_kinds(data, start, end) if kind == "XMP" else {"text", kind} if kind == "person" else {kind}
     if name == b"eXIf":
         return exif_kinds(data[start + 8 : min(end, start + LOOKED_AT)])
     return {{b"tIME": "time", b"caBX": "provenance"}.get(name, "private data")}
 
 
-def _key(data: bytes, start: int) -> bytes:
+def key_of(data: bytes, start: int) -> bytes:
     return data[start + 8 : start + 88].split(b"\0", 1)[0]
 
 
 def _turns(data: bytes, name: bytes, start: int) -> bool:
-    return name == b"eXIf" or (name in TEXTS and _key(data, start) in TURNING)
+    return name == b"eXIf" or (name in TEXTS and key_of(data, start) in TURNING)
 
 
 def _upright(data: bytes, at: int) -> bytes:
@@ -102,8 +102,8 @@ def _upright(data: bytes, at: int) -> bytes:
     from PIL.PngImagePlugin import PngStream
 
     last = {
-        (name, _key(data, start) if name in TEXTS else b""): (start + 8, end - start - 12)
-        for name, start, end in _chunks(data, at)
+        (name, key_of(data, start) if name in TEXTS else b""): (start + 8, end - start - 12)
+        for name, start, end in chunks(data, at)
         if end - start < LOOKED_AT and end - 4 <= len(data) and _turns(data, name, start)
     }
     file = io.BytesIO(data)

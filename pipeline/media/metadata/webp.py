@@ -24,7 +24,7 @@ def strip(data: bytes) -> Stripped:
     stop = min(HEAD.size + size + size % 2, len(data))
     flags = data[FLAGS_AT] if data[12:16] == b"VP8X" and len(data) > FLAGS_AT else 0
     cut, upright_chunk = Cut(data), None
-    for name, start, end in _chunks(data, 12, stop):
+    for name, start, end in chunks(data, 12, stop):
         if end > stop and stop < len(data):
             raise MetadataError("a chunk is larger than its file")
         if end > stop:
@@ -57,12 +57,12 @@ def _strip_frame(cut: Cut, data: bytes, start: int, end: int) -> None:
 
 def _foreign(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Chunks in a frame that are none of its picture."""
-    for name, at, to in _chunks(data, start + FRAME_HEAD, end):
+    for name, at, to in chunks(data, start + FRAME_HEAD, end):
         if name not in OF_FRAME and to <= end:
             yield at, to
 
 
-def _chunks(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: bytes, at: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
     """(name, start, end with what pads it); the last may end behind `stop`."""
     while at + HEAD.size <= stop:
         name, size = HEAD.unpack_from(data, at)
@@ -87,7 +87,7 @@ def _turns(name: bytes, flags: int) -> bool:
 def _upright(data: bytes, at: int, stop: int, flags: int) -> bytes:
     """A chunk that turns the picture as those from `at` on did; none where it is upright."""
     info: dict[str, object] = {}
-    for name, start, end in _chunks(data, at, stop):
+    for name, start, end in chunks(data, at, stop):
         if _turns(name, flags) and end <= stop:
             key = name.decode().strip().lower()
             info.setdefault(key, data[start + HEAD.size : min(end, start + LOOKED_AT)])
