@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from pipeline.marks.keys import algorithm_of, pem_of, pkcs8, signing
 from pipeline.marks.signer import Signer
@@ -48,8 +48,9 @@ def issued(
     days: tuple[float, float] = (-1, 365),
     use: x509.ObjectIdentifier = ExtendedKeyUsageOID.EMAIL_PROTECTION,
     digest: hashes.HashAlgorithm | None = None,
+    ocsp: str = "",
 ) -> Identity:
-    """days: from today on that it is in force. by: nobody but itself, where it is not given."""
+    """days: from today on that it is in force. by: itself, where it is not given. ocsp: who knows if it is revoked."""
     key, now = KEYS[kind](), datetime.now(UTC)
     signer = by.key if by else key
     usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
@@ -65,6 +66,9 @@ def issued(
     )
     if not ca:
         builder = builder.add_extension(x509.ExtendedKeyUsage([use]), False)
+    if ocsp:
+        place = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp))
+        builder = builder.add_extension(x509.AuthorityInformationAccess([place]), False)
     hashed = None if isinstance(signer, ed25519.Ed25519PrivateKey) else digest or hashes.SHA256()
     return Identity(key, builder.sign(signer, hashed))
 

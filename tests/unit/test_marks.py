@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -271,34 +272,50 @@ def test_without_a_mark_there_is_none() -> None:
     assert read_mark(encoded(), "image/jpeg").problems == ("format.other",)
 
 
-def test_nothing_is_fetched(marker: Marker, ours: Signer) -> None:
-    asked: list[str] = []
+@pytest.fixture
+def asked() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server, and the paths that it was asked for."""
+    paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            paths.append(self.path)
             self.send_error(404)
+
+        do_POST = do_GET
 
         def log_message(self, *_: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_port}/manifest.c2pa"
-            xmp = (
-                '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
-                f'<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="{url}"/>'
-                "</rdf:RDF></x:xmpmeta>"
-            )
-            told = encoded("JPEG", 16, "RGB", xmp=xmp.encode())
-            assert read_mark(told) == Mark(state="none")
-            with pytest.raises(c2pa.C2paError):
-                c2pa.Reader("image/jpeg", io.BytesIO(told))  # by its defaults the library does ask
-            assert asked == ["/manifest.c2pa"]
-        finally:
-            server.shutdown()
-            thread.join()
+        yield f"http://127.0.0.1:{server.server_port}", paths
+        server.shutdown()
+        thread.join()
+
+
+def test_no_manifest_is_fetched(asked: tuple[str, list[str]]) -> None:
+    url, paths = asked
+    xmp = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description rdf:about="" xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="{url}/m.c2pa"/>'
+        "</rdf:RDF></x:xmpmeta>"
+    )
+    told = encoded("JPEG", 16, "RGB", xmp=xmp.encode())
+    assert read_mark(told) == Mark(state="none") and not paths
+    with pytest.raises(c2pa.C2paError):
+        c2pa.Reader("image/jpeg", io.BytesIO(told))  # by its defaults the library does ask
+    assert paths == ["/m.c2pa"]
+
+
+def test_no_authority_is_asked_about_a_certificate(asked: tuple[str, list[str]]) -> None:
+    url, paths = asked
+    ours = company(ocsp=f"{url}/ocsp")
+    marked = Marker(ours).mark(encoded(), "image/png", CLAIM)
+    assert read_mark(marked, certificates=ours.certificates).trusted and not paths
+    asking = c2pa.Context(c2pa.Settings.from_dict({"version": 1, "verify": {"ocsp_fetch": True}}))
+    with c2pa.Reader("image/png", io.BytesIO(marked), context=asking):
+        assert paths  # where it is allowed to
 
 
 @pytest.mark.parametrize("format", MIMES)
