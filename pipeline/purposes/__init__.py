@@ -1,0 +1,1 @@
+"""What generated images are made into: design sheets, ads, a catalogue, textures and sprites. Arrays in, values out."""

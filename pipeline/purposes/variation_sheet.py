@@ -1,0 +1,84 @@
+"""The sheet of variations as a picture: the chosen item large, its variations in rows that can be named, such as B3."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.purposes.piece import picture_of, pixels_of
+from pipeline.purposes.text import default_font, font_of, tidy, undrawable
+from pipeline.purposes.variations import ROWS, SheetPlan
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw
+
+CELL, GAP, MARGIN, CAPTION, CHOSEN = 96, 10, 40, 34, 320
+INK, FAINT, PAPER, HAIRLINE = (28, 32, 38), (112, 118, 126), (255, 255, 255), (222, 225, 229)
+MOST_SIGNS = 40
+
+
+def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> Image.Image:
+    """images: uint8 [N, C, S, S], of the plan's recipes in their order. Raises ValueError where they are not as many."""
+    from PIL import Image, ImageDraw
+
+    if len(images) != len(plan.recipes):
+        raise ValueError(f"{len(images)} images of {len(plan.recipes)} recipes")
+    head = MARGIN + (44 if title else 0)
+    left = MARGIN + CHOSEN + MARGIN
+    width = left + plan.columns * (CELL + GAP) - GAP + MARGIN
+    rows = len(plan.captions) * (CAPTION + CELL + GAP)
+    height = head + max(rows, CAPTION + CHOSEN + 60) + MARGIN - GAP
+    picture = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(picture)
+    if title:
+        _text(draw, MARGIN, MARGIN + 18, title, 26, INK, bold=True)
+    _text(draw, MARGIN, head + 20, "chosen", 15, INK, bold=True)
+    _cell(picture, images[0], MARGIN, head + CAPTION, CHOSEN)
+    _text(draw, MARGIN, head + CAPTION + CHOSEN + 26, _told(plan), 13, FAINT)
+    for row, caption in enumerate(plan.captions):
+        top = head + row * (CAPTION + CELL + GAP)
+        _text(draw, left, top + 20, f"{ROWS[row]}   {_short(caption, row)}", 15, INK, bold=True)
+        for column in range(plan.columns):
+            index = 1 + row * plan.columns + column
+            x = left + column * (CELL + GAP)
+            _cell(picture, images[index], x, top + CAPTION, CELL)
+            _text(draw, x + CELL, top + 20, f"{ROWS[row]}{column + 1}", 11, FAINT, anchor="rs")
+    return picture
+
+
+def _told(plan: SheetPlan) -> str:
+    return f"class {plan.recipes.labels[0]}, seed {plan.recipes.seeds[0]}"
+
+
+def _short(caption: str, row: int) -> str:
+    """Class names are anyone's: what can't be drawn is told by its row."""
+    text = tidy(caption)
+    if undrawable(text, default_font(True)):
+        return f"row {ROWS[row]}"
+    return text if len(text) <= MOST_SIGNS else f"{text[: MOST_SIGNS - 1]}…"
+
+
+def _text(
+    draw: ImageDraw.ImageDraw,
+    x: int,
+    y: int,
+    text: str,
+    size: int,
+    ink: tuple[int, int, int],
+    bold: bool = False,
+    anchor: str = "ls",
+) -> None:
+    draw.text((x, y), text, ink, font_of(default_font(bold), size), anchor=anchor)
+
+
+def _cell(picture: Image.Image, image_CHW: NDArray[np.uint8], x: int, y: int, side: int) -> None:
+    """Enlarged by Lanczos; alpha over white."""
+    from PIL import Image, ImageDraw
+
+    own = picture_of(pixels_of(image_CHW))
+    if own.mode == "RGBA":
+        own = Image.alpha_composite(Image.new("RGBA", own.size, "white"), own)
+    picture.paste(own.convert("RGB").resize((side, side), Image.Resampling.LANCZOS), (x, y))
+    ImageDraw.Draw(picture).rectangle((x - 1, y - 1, x + side, y + side), outline=HAIRLINE)
