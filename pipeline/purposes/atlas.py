@@ -1,7 +1,7 @@
 """Sprites packed into sheets, with the JSON that engines read beside them.
 
-The JSON is the "hash" form that TexturePacker made common: Phaser (`load.atlas`), PixiJS (`Assets.load`) and the importers
-of Unity and Godot read it. Several sheets name each other in `meta.related_multi_packs`, as PixiJS follows them.
+The JSON is the "hash" form that TexturePacker made common: Phaser (`load.atlas`), PixiJS (`Assets.load`) and the
+importers of Unity and Godot read it. Several sheets name each other in `meta.related_multi_packs`, for PixiJS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ParamsError
 from pipeline.purposes.layout import Box
-from pipeline.purposes.piece import Piece
+from pipeline.purposes.piece import Piece, Scalar
 from pipeline.values import Value
 
 Pixels = NDArray[np.uint8]
@@ -25,8 +25,8 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.-]
 
 
 class Packing(Value):
-    """side: at most, of a sheet. padding: clear pixels between sprites; extrude: times that each sprite's edge is repeated
-    around it, so that filtering between pixels never mixes in a neighbour. trim: cut clear borders off.
+    """side: at most, of a sheet. padding: clear pixels between sprites; extrude: times that each sprite's edge is
+    repeated around it, so that filtering between pixels never mixes in a neighbour. trim: cut clear borders off.
     """
 
     side: int = 2048
@@ -152,7 +152,7 @@ def _sheet(
         ringed = np.pad(sprite.pixels, ((edge, edge), (edge, edge), (0, 0)), mode="edge")
         canvas[box.top - edge : box.bottom + edge, box.left - edge : box.right + edge] = ringed
     used = sum(box.width * box.height for _, box in placed) / (width * height)
-    facts = {"kind": "atlas", "sprites": len(placed), "used": round(used, 4), "sheets": len(names)}
+    facts: dict[str, Scalar] = {"kind": "atlas", "sprites": len(placed), "used": round(used, 4), "sheets": len(names)}
     frames = {sprite.name: _frame(sprite, box) for sprite, box in sorted(placed, key=lambda one: one[0].name)}
     others = [f"{other}.json" for other in names if other != name]
     return Sheet(Piece(name, canvas, facts), {"frames": frames, "meta": _meta(name, width, height, others)})

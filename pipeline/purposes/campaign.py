@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.errors import ParamsError
 from pipeline.purposes.campaign_file import Row, read_rows
+from pipeline.purposes.fonts import tidy
 from pipeline.purposes.formats import FORMATS, Format, Words
-from pipeline.purposes.text import tidy
 from pipeline.values import Value
 
 if TYPE_CHECKING:

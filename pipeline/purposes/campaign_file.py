@@ -13,6 +13,7 @@ from pipeline.errors import ParamsError
 COLUMNS = ("headline", "text", "call_to_action", "language", "logo", "formats")
 CSV_BYTES, YAML_BYTES = 2_000_000, 250_000  # YAML is read at a tenth of the speed
 MOST_ROWS = 5000
+DEEPEST = 6  # texts need 3
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -93,9 +94,7 @@ def _yaml_rows(text: str, path: Path) -> Iterator[Row]:
     common = {"formats": tree.get("formats", []), "logo": tree.get("logo", "")}
     for key in tree:
         if key not in ("texts", *common):
-            raise _fault(
-                path, tree.lc.key(key)[0] + 1, f"has the unknown key {str(key)[:40]!r}", "texts, formats, logo"
-            )
+            raise _fault(path, lines.key(key)[0] + 1, f"has the unknown key {str(key)[:40]!r}", "texts, formats, logo")
     texts = tree["texts"]
     if len(texts) > MOST_ROWS:
         raise _fault(path, 1, f"has {len(texts)} texts", f"split the file at {MOST_ROWS}")
@@ -109,12 +108,10 @@ def _yaml_rows(text: str, path: Path) -> Iterator[Row]:
 def _yaml_tree(text: str, path: Path) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.tokens import AliasToken
 
-    yaml = YAML(typ="rt", pure=True)
     try:
-        if any(isinstance(token, AliasToken) for token in YAML(typ="rt", pure=True).scan(io.StringIO(text))):
-            raise ParamsError("has an alias (*name)", where=str(path), remedy="write the text out")
+        _check_tokens(text, path)
+        yaml = YAML(typ="rt", pure=True)
         return yaml.load(io.StringIO(text))
     except MarkedYAMLError as error:
         mark = error.problem_mark
@@ -123,6 +120,24 @@ def _yaml_tree(text: str, path: Path) -> Any:
     except (YAMLError, RecursionError, ValueError, TypeError, AttributeError) as error:
         what = f"is no YAML: {' '.join(str(error).split())[:120]}"
         raise ParamsError(what, where=str(path), remedy="look at blanks and quotes") from None
+
+
+def _check_tokens(text: str, path: Path) -> None:
+    """Before a tree is built: aliases make a small file large, and nesting makes it slow."""
+    from ruamel.yaml import YAML, tokens
+
+    opening = (
+        *(tokens.FlowSequenceStartToken, tokens.FlowMappingStartToken),
+        *(tokens.BlockSequenceStartToken, tokens.BlockMappingStartToken),
+    )
+    closing = (tokens.FlowSequenceEndToken, tokens.FlowMappingEndToken, tokens.BlockEndToken)
+    depth = 0
+    for token in YAML(typ="rt", pure=True).scan(io.StringIO(text)):
+        depth += isinstance(token, opening) - isinstance(token, closing)
+        if isinstance(token, tokens.AliasToken):
+            raise _fault(path, token.start_mark.line + 1, "has an alias (*name)", "write the text out")
+        if depth > DEEPEST:
+            raise _fault(path, token.start_mark.line + 1, f"is nested more than {DEEPEST} deep", "see read_campaign")
 
 
 def _yaml_row(entry: dict[Any, Any], line: int, path: Path) -> Row:

@@ -112,9 +112,11 @@ def write(path: Path, items: Items, segments: Segments, most: int = MOST_PER_SEG
 
     check_segments(segments, {str(label) for label in np.unique(items.labels)})
     rows = 0
-    with replacing(path) as temporary:
-        with pq.ParquetWriter(temporary, schema(items.embeddings.shape[1]), compression="zstd") as writer:
-            for table in tables(items, segments, most):
-                writer.write_table(table, GROUP_ROWS)
-                rows += len(table)
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema(items.embeddings.shape[1]), compression="zstd") as writer,
+    ):
+        for table in tables(items, segments, most):
+            writer.write_table(table, GROUP_ROWS)
+            rows += len(table)
     return rows

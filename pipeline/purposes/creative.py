@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.purposes.contrast import Colour, adapted, least_ratio, needed, readable_on
+from pipeline.purposes.fonts import default_font, right_to_left, tidy
 from pipeline.purposes.formats import Format, Words
 from pipeline.purposes.layout import Box, Layout, Plan, plan, with_logo
 from pipeline.purposes.painting import draw_button, draw_logo, frame, lay, over_white, place_image
 from pipeline.purposes.palette import Palette, palette_of
 from pipeline.purposes.piece import Piece, Refused, Scalar, pixels_of
 from pipeline.purposes.scrim import lay_scrim
-from pipeline.purposes.text import Mark, default_font, marked, right_to_left, tidy
+from pipeline.purposes.text import Mark, marked
 from pipeline.purposes.typeset import Block, Fonts, Where, typeset
 from pipeline.values import Value
 

@@ -28,7 +28,7 @@ def place_image(canvas: Pixels, picture: Pixels, box: Box) -> dict[str, Scalar]:
 
     height, width = picture.shape[:2]
     scale = max(box.width / width, box.height / height)
-    across, down = box.width / scale, box.height / scale
+    across, down = min(box.width / scale, width), min(box.height / scale, height)
     left, top = (width - across) / 2, (height - down) / 2
     part = (left, top, left + across, top + down)
     large = picture_of(picture).resize((box.width, box.height), Image.Resampling.LANCZOS, box=part)

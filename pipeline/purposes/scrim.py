@@ -21,8 +21,8 @@ def lay_scrim(
 ) -> tuple[Colour, float]:
     """Shade the canvas, uint8 [H, W, 3], from `top` down; the ink for it, and how dense the shade is, `least` to 1.
 
-    ink: None where it is free: then white, or black on what is bright. At density 1 the ground is black or white, so
-    that a free ink is always read; a given one may not be, and the caller looks.
+    ink: None where it is free: then white, or black on what is bright. At density 1 the ground is black or white,
+    whichever the ink stands out from more, so that any ink is read.
     """
     fade = _fade(canvas.shape[0], top)
     behind = np.concatenate([mark.around(canvas) for mark in texts])

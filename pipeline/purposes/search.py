@@ -46,7 +46,7 @@ class Search:
             self._index.fit(self._unit)
 
     def similar(self, item: str, k: int) -> list[Found]:
-        """Up to k other items, the most similar first, equals by name. Raises ParamsError for an item it doesn't hold."""
+        """Up to k other items, the most similar first, equals by name. Raises ParamsError for an unknown item."""
         if item not in self._row_of:
             raise ParamsError(f"item {item[:80]!r} is not in the catalogue", remedy="look at the column item")
         own = self._row_of[item]
@@ -58,7 +58,7 @@ class Search:
         return [Found(self._names[rows[place]], float(cosines[place])) for place in order]
 
     def for_segment(self, name: str, k: int) -> list[Found]:
-        """The k best of a segment, by rank. Raises ParamsError for a segment it doesn't hold."""
+        """The k best of a segment, by rank. Raises ParamsError for an unknown segment."""
         if name not in self._segments:
             raise ParamsError(
                 f"segment {name[:80]!r} is not in the catalogue", remedy=f"it has {sorted(self._segments)[:20]}"

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from math import ceil
 from typing import NamedTuple
 
+from pipeline.purposes.fonts import undrawable
 from pipeline.purposes.formats import Words
 from pipeline.purposes.layout import Box
-from pipeline.purposes.text import LINE, balanced, length_of, reach, undrawable
+from pipeline.purposes.text import LINE, balanced, length_of, reach
 
 SCALES: dict[Words, float] = {"headline": 1.0, "text": 0.56, "call_to_action": 0.5}
 PAD_X, PAD_Y = 0.95, 0.42  # of the button, in units of its text's size

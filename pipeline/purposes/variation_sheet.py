@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.purposes.fonts import default_font, font_of, tidy, undrawable
 from pipeline.purposes.piece import picture_of, pixels_of
-from pipeline.purposes.text import default_font, font_of, tidy, undrawable
 from pipeline.purposes.variations import ROWS, SheetPlan
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-CELL, GAP, MARGIN, CAPTION, CHOSEN = 96, 10, 40, 34, 320
+CELL, GAP, MARGIN, CAPTION, NAME, CHOSEN = 96, 10, 40, 34, 18, 320
 INK, FAINT, PAPER, HAIRLINE = (28, 32, 38), (112, 118, 126), (255, 255, 255), (222, 225, 229)
 MOST_SIGNS = 40
 
 
 def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> Image.Image:
-    """images: uint8 [N, C, S, S], of the plan's recipes in their order. Raises ValueError where they are not as many."""
+    """images: uint8 [N, C, S, S], of the plan's recipes in their order. Raises ValueError where the count differs."""
     from PIL import Image, ImageDraw
 
     if len(images) != len(plan.recipes):
@@ -28,8 +28,8 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
     head = MARGIN + (44 if title else 0)
     left = MARGIN + CHOSEN + MARGIN
     width = left + plan.columns * (CELL + GAP) - GAP + MARGIN
-    rows = len(plan.captions) * (CAPTION + CELL + GAP)
-    height = head + max(rows, CAPTION + CHOSEN + 60) + MARGIN - GAP
+    rows = len(plan.captions) * (CAPTION + CELL + NAME)
+    height = head + max(rows, CAPTION + CHOSEN + 60) + MARGIN
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
     if title:
@@ -37,14 +37,15 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
     _text(draw, MARGIN, head + 20, "chosen", 15, INK, bold=True)
     _cell(picture, images[0], MARGIN, head + CAPTION, CHOSEN)
     _text(draw, MARGIN, head + CAPTION + CHOSEN + 26, _told(plan), 13, FAINT)
+    _text(draw, MARGIN, head + CAPTION + CHOSEN + 46, "Which one is nearer to it? Name its cell.", 13, FAINT)
     for row, caption in enumerate(plan.captions):
-        top = head + row * (CAPTION + CELL + GAP)
+        top = head + row * (CAPTION + CELL + NAME)
         _text(draw, left, top + 20, f"{ROWS[row]}   {_short(caption, row)}", 15, INK, bold=True)
         for column in range(plan.columns):
             index = 1 + row * plan.columns + column
             x = left + column * (CELL + GAP)
             _cell(picture, images[index], x, top + CAPTION, CELL)
-            _text(draw, x + CELL, top + 20, f"{ROWS[row]}{column + 1}", 11, FAINT, anchor="rs")
+            _text(draw, x, top + CAPTION + CELL + 14, f"{ROWS[row]}{column + 1}", 11, FAINT)
     return picture
 
 
@@ -61,16 +62,10 @@ def _short(caption: str, row: int) -> str:
 
 
 def _text(
-    draw: ImageDraw.ImageDraw,
-    x: int,
-    y: int,
-    text: str,
-    size: int,
-    ink: tuple[int, int, int],
-    bold: bool = False,
-    anchor: str = "ls",
+    draw: ImageDraw.ImageDraw, x: int, y: int, text: str, size: int, ink: tuple[int, int, int], bold: bool = False
 ) -> None:
-    draw.text((x, y), text, ink, font_of(default_font(bold), size), anchor=anchor)
+    """x: where it begins; y: of its baseline."""
+    draw.text((x, y), text, ink, font_of(default_font(bold), size), anchor="ls")
 
 
 def _cell(picture: Image.Image, image_CHW: NDArray[np.uint8], x: int, y: int, side: int) -> None:
