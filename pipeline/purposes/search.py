@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from pipeline.errors import ParamsError
 
 READ_ROWS = 20_000
 SPARE = 32  # more neighbours than asked for, so that among equals the first by name are told
+REMEDY = "give a file that catalogue.write made"
 COLUMNS = ["segment", "item", "score", "embedding"]
 
 
@@ -30,16 +31,9 @@ class Search:
         """Raises ParamsError where the file is no catalogue."""
         from sklearn.neighbors import NearestNeighbors
 
-        self._segments = dict[str, list[Found]]()
-        vectors = dict[str, NDArray[np.float32]]()
-        for segments, items, scores, embeddings in _rows(path):
-            for segment, item, score, embedding in zip(segments, items, scores, embeddings, strict=True):
-                self._segments.setdefault(segment, []).append(Found(item, score))
-                if item not in vectors:
-                    vectors[item] = embedding.copy()
-        self._names = sorted(vectors)
-        self._row_of = {name: row for row, name in enumerate(self._names)}
-        self._unit = _unit(np.stack([vectors.pop(name) for name in self._names])) if vectors else np.zeros((0, 1))
+        rows, vectors_ND = _read(path)
+        self._names, self._segments = rows.names, rows.segments
+        self._unit = _unit(vectors_ND)
         # Of unit vectors the Euclidean order is that of the cosine, and scikit-learn's is several times as fast.
         self._index: Any = NearestNeighbors(algorithm="brute", metric="euclidean", n_jobs=1)
         if self._names:
@@ -47,9 +41,9 @@ class Search:
 
     def similar(self, item: str, k: int) -> list[Found]:
         """Up to k other items, the most similar first, equals by name. Raises ParamsError for an unknown item."""
-        if item not in self._row_of:
+        own = bisect_left(self._names, item)
+        if self._names[own : own + 1] != [item]:
             raise ParamsError(f"item {item[:80]!r} is not in the catalogue", remedy="look at the column item")
-        own = self._row_of[item]
         count = min(len(self._names), max(0, k) + 1 + SPARE)
         rows = self._index.kneighbors(self._unit[own][None], count, return_distance=False)[0]
         rows = rows[rows != own]
@@ -63,31 +57,60 @@ class Search:
             raise ParamsError(
                 f"segment {name[:80]!r} is not in the catalogue", remedy=f"it has {sorted(self._segments)[:20]}"
             )
-        return self._segments[name][: max(0, k)]
+        rows, scores = self._segments[name]
+        best = zip(rows[: max(0, k)].tolist(), scores[: max(0, k)].tolist(), strict=True)
+        return [Found(self._names[row], score) for row, score in best]
 
 
-def _rows(path: Path) -> Iterator[tuple[list[str], list[str], list[float], NDArray[np.float32]]]:
-    """By the file's order, which is by segment and rank; a few thousand at a time."""
+class _Rows(NamedTuple):
+    """names: of all items, sorted. segments: of each, rows in names, int32, and scores, float32, by rank."""
+
+    names: list[str]
+    segments: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]]
+
+
+def _read(path: Path) -> tuple[_Rows, NDArray[np.float32]]:
+    """The rows, and the embeddings of names, float32 [N, D]; of those only a few thousand are read at a time."""
     import pyarrow as pa
+    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    remedy = "give a file that catalogue.write made"
     try:
         with pq.ParquetFile(path) as file:
-            if missing := set(COLUMNS) - set(file.schema_arrow.names):
-                raise ParamsError(f"has no columns {sorted(missing)}", where=str(path), remedy=remedy)
-            kind = file.schema_arrow.field("embedding").type
-            if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
-                raise ParamsError(f"embedding is {kind}, no fixed-size list of float32", where=str(path), remedy=remedy)
-            for batch in file.iter_batches(READ_ROWS, columns=COLUMNS):
-                segments, items, scores = (batch.column(name).to_pylist() for name in COLUMNS[:3])
+            size = _dimensions(file.schema_arrow, path)
+            keys = file.read(COLUMNS[:3])
+            items = keys["item"].cast(pa.string())
+            names = pc.unique(items).sort()
+            places = pc.index_in(items, value_set=names).to_numpy().astype(np.int32)
+            vectors_ND = np.zeros((len(names), size), np.float32)
+            start = 0
+            for batch in file.iter_batches(READ_ROWS, columns=COLUMNS[3:]):
                 flat = batch.column("embedding").flatten().to_numpy(zero_copy_only=False)
-                yield segments, items, scores, flat.reshape(len(batch), kind.list_size)
+                vectors_ND[places[start : start + len(batch)]] = flat.reshape(len(batch), size)
+                start += len(batch)
     except (pa.ArrowException, OSError, ValueError) as error:
         what = f"can't be read: {' '.join(str(error).split())[:200]}"
-        raise ParamsError(what, where=str(path), remedy=remedy) from None
+        raise ParamsError(what, where=str(path), remedy=REMEDY) from None
+    where = keys["segment"].combine_chunks().dictionary_encode()
+    codes, scores = where.indices.to_numpy(), keys["score"].to_numpy().astype(np.float32)
+    segments = {
+        name: (places[codes == code], scores[codes == code]) for code, name in enumerate(where.dictionary.to_pylist())
+    }
+    return _Rows(names.to_pylist(), segments), vectors_ND
+
+
+def _dimensions(schema: Any, path: Path) -> int:
+    import pyarrow as pa
+
+    if missing := set(COLUMNS) - set(schema.names):
+        raise ParamsError(f"has no columns {sorted(missing)}", where=str(path), remedy=REMEDY)
+    kind = schema.field("embedding").type
+    if not pa.types.is_fixed_size_list(kind) or kind.value_type != pa.float32():
+        raise ParamsError(f"embedding is {kind}, no fixed-size list of float32", where=str(path), remedy=REMEDY)
+    return int(kind.list_size)
 
 
 def _unit(vectors_ND: NDArray[np.float32]) -> NDArray[np.float32]:
-    lengths = np.linalg.norm(vectors_ND.astype(np.float64), axis=1, keepdims=True)
-    return (vectors_ND / np.where(lengths > 0, lengths, 1)).astype(np.float32)
+    lengths = np.sqrt(np.einsum("nd,nd->n", vectors_ND, vectors_ND, dtype=np.float64))[:, None]
+    vectors_ND /= np.where(lengths > 0, lengths, 1).astype(np.float32)
+    return vectors_ND

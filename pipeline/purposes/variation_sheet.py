@@ -37,7 +37,7 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
     _text(draw, MARGIN, head + 20, "chosen", 15, INK, bold=True)
     _cell(picture, images[0], MARGIN, head + CAPTION, CHOSEN)
     _text(draw, MARGIN, head + CAPTION + CHOSEN + 26, _told(plan), 13, FAINT)
-    _text(draw, MARGIN, head + CAPTION + CHOSEN + 46, "Which one is nearer to it? Name its cell.", 13, FAINT)
+    _text(draw, MARGIN, head + CAPTION + CHOSEN + 46, "More like which one? Name its cell, such as B3.", 13, FAINT)
     for row, caption in enumerate(plan.captions):
         top = head + row * (CAPTION + CELL + NAME)
         _text(draw, left, top + 20, f"{ROWS[row]}   {_short(caption, row)}", 15, INK, bold=True)

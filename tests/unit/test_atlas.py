@@ -60,6 +60,14 @@ def test_edges_are_extruded_and_padding_stays_clear() -> None:
     assert (image[..., 3] > 0).sum() == 2 * 36
 
 
+def test_an_edge_is_extruded_by_what_lies_on_it() -> None:
+    sprite = np.arange(1, 49, dtype=np.uint8).reshape(4, 4, 3)
+    (sheet,) = atlas("one", {"a": sprite}, Packing(padding=0, extrude=2))
+    colours = sheet.piece.image[..., :3]
+    assert (colours[:2, 2:6] == sprite[0]).all() and (colours[6:8, 2:6] == sprite[-1]).all()
+    assert (colours[2:6, :2] == sprite[:, :1]).all() and (colours[2:6, 6:8] == sprite[:, -1:]).all()
+
+
 def test_clear_borders_are_trimmed_and_put_back() -> None:
     sprite = np.zeros((20, 30, 4), np.uint8)
     sprite[5:9, 7:19] = 200
