@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.purposes.contrast import Colour, adapted, least_ratio, needed, readable_on
+from pipeline.purposes.contrast import Colour, adapted, distinct, least_ratio, needed, readable_on
 from pipeline.purposes.fonts import default_font, right_to_left, tidy
 from pipeline.purposes.formats import Format, Words
 from pipeline.purposes.layout import Box, Layout, Plan, plan, with_logo
@@ -142,7 +142,7 @@ def _made_readable(canvas: Pixels, setting: Setting, template: Template, colours
     enough = max(setting.enough(block) for block, _ in texts)
     if not setting.plan.behind:
         behind = np.concatenate([mark.around(canvas) for _, mark in texts])
-        return adapted(colours.ink, np.unique(behind, axis=0), enough), 0.0
+        return adapted(colours.ink, behind[distinct(behind)], enough), 0.0
     top = min(block.box.top for block in setting.blocks)
     chosen = None if template.ink == "auto" else colours.ink
     return lay_scrim(canvas, top, [mark for _, mark in texts], enough, chosen, template.scrim)

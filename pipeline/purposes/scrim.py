@@ -7,7 +7,7 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.purposes.contrast import BLACK, WHITE, Colour, least_ratio, luminance, readable_on
+from pipeline.purposes.contrast import BLACK, WHITE, Colour, distinct, least_ratio, luminance, readable_on
 from pipeline.purposes.text import Mark
 
 STEPS = 20
@@ -27,17 +27,18 @@ def lay_scrim(
     fade = _fade(canvas.shape[0], top)
     behind = np.concatenate([mark.around(canvas) for mark in texts])
     shares = np.concatenate([np.broadcast_to(_rows(fade, mark), mark.near.shape)[mark.near] for mark in texts])
-    colours, where = np.unique(
-        np.column_stack([behind, np.rint(shares * 255).astype(np.uint8)]), axis=0, return_index=True
-    )
+    coarse = (shares * 255).astype(np.uint8)  # rounded down: the shade that is laid is never less than the one judged
+    where = distinct(np.column_stack([behind, coarse]))
+    colours, least_shares = behind[where], coarse[where, None] / 255
     densities = [least + (1 - least) * step / STEPS for step in range(STEPS + 1)]
 
     def ratio(density: float, tried: Colour) -> float:
-        return least_ratio(tried, _mixed(colours[:, :3], shares[where, None] * density, _ground_for(tried)))
+        return least_ratio(tried, _mixed(colours, least_shares * density, _ground_for(tried)))
 
     free = BLACK if luminance(behind).mean() > BRIGHT else WHITE
     chosen = free if ink is None else ink
-    # More shade takes every pixel further from the ink: the least that is enough can be found by halving.
+    # More shade takes every pixel further from white or black ink, so that halving finds the least that is enough; for
+    # an ink between, it finds one that is enough.
     first = bisect_left(densities, enough, key=lambda density: ratio(density, chosen))
     density = densities[min(first, STEPS)]
     canvas[:] = _mixed(canvas, (fade * density)[:, None, None], _ground_for(chosen))

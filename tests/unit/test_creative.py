@@ -17,7 +17,7 @@ from scipy.ndimage import maximum_filter
 
 from pipeline.errors import ParamsError
 from pipeline.purposes.campaign import read_campaign, read_logo
-from pipeline.purposes.contrast import adapted, least_ratio, needed, readable_on
+from pipeline.purposes.contrast import adapted, distinct, least_ratio, needed, readable_on
 from pipeline.purposes.creative import Template, compose
 from pipeline.purposes.formats import FORMATS, Words
 from pipeline.purposes.piece import Piece, Refused
@@ -351,3 +351,10 @@ def test_a_logo_lies_beside_its_campaign(tmp_path: Path) -> None:
     for text, told in zip(others, ("leads out", "not an image", "No such file", "5000x2"), strict=True):
         with pytest.raises(ParamsError, match=rf"csv:{text.line}: .*{told}"):
             read_logo(path, text)
+
+
+def test_distinct_rows_are_those_of_numpy() -> None:
+    for columns in (3, 4):
+        values = np.random.default_rng(0).integers(0, 3, (500, columns)).astype(np.uint8)
+        values[::7] = 255
+        assert values[distinct(values)].tolist() == np.unique(values, axis=0).tolist()
