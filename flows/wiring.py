@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+from pydantic import ValidationError
 
 from flows import services
 from pipeline.adapters.registry import MANNERS, Registry
-from pipeline.adapters.store import S3Store
-from pipeline.errors import ServiceError
+from pipeline.adapters.store import ObjectSettings, S3Store
+from pipeline.errors import ParamsError, ServiceError
 from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry, registry_uri
 
 QUIET = {
@@ -113,8 +114,22 @@ def _drain_prefect() -> None:
 
 
 def store() -> S3Store:
+    """The batches' bucket. Raises ParamsError for a GENLOOP_S3_* that can't be."""
     environment = Environment()
-    return S3Store(environment.bucket, environment.s3_endpoint, environment.s3_credentials)
+    asked = {
+        "sse": environment.s3_sse,
+        "kms_key": environment.s3_kms_key,
+        "acl": environment.s3_acl,
+        "storage_class": environment.s3_storage_class,
+        "tags": environment.s3_tags,
+        "multipart_bytes": environment.s3_multipart_mb * 2**20,
+    }
+    try:
+        settings = ObjectSettings.model_validate(asked)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ParamsError(told, where="GENLOOP_S3_*", remedy="mend or unset it") from None
+    return S3Store(environment.bucket, environment.s3_endpoint, environment.s3_credentials, settings)
 
 
 def registry(workspace: Path) -> Registry:

@@ -180,7 +180,8 @@ class Environment(BaseSettings):
     """Where things run: GENLOOP_* variables.
 
     Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
-    as the embedded one has, so that a source on another S3 is read with what the environment has.
+    as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
+    asked of each object that is written; `s3_tags` is JSON.
     """
 
     model_config = SettingsConfigDict(env_prefix="GENLOOP_", frozen=True)
@@ -189,6 +190,12 @@ class Environment(BaseSettings):
     bucket: str = "genloop"
     s3_endpoint: str = ""
     s3_credentials: Path | None = None
+    s3_sse: str = ""
+    s3_kms_key: str = ""
+    s3_acl: str = ""
+    s3_storage_class: str = ""
+    s3_tags: dict[str, str] = {}
+    s3_multipart_mb: PositiveInt = 32
     mlflow_uri: str = ""
     dvc_push: bool = True
     processes: Annotated[int, Field(ge=0)] = 0
