@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -116,19 +117,21 @@ def _drain_prefect() -> None:
 def store() -> S3Store:
     """The batches' bucket. Raises ParamsError for a GENLOOP_S3_* that can't be."""
     environment = Environment()
-    asked = {
-        "sse": environment.s3_sse,
-        "kms_key": environment.s3_kms_key,
-        "acl": environment.s3_acl,
-        "storage_class": environment.s3_storage_class,
-        "tags": environment.s3_tags,
-        "multipart_bytes": environment.s3_multipart_mb * 2**20,
-    }
     try:
+        asked: dict[str, object] = {
+            "sse": environment.s3_sse,
+            "kms_key": environment.s3_kms_key,
+            "acl": environment.s3_acl,
+            "storage_class": environment.s3_storage_class,
+            "tags": json.loads(environment.s3_tags or "{}"),
+            "multipart_bytes": environment.s3_multipart_mb * 2**20,
+        }
         settings = ObjectSettings.model_validate(asked)
     except ValidationError as error:
         told = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ParamsError(told, where="GENLOOP_S3_*", remedy="mend or unset it") from None
+    except ValueError as error:
+        raise ParamsError(f"not JSON: {error}", where="GENLOOP_S3_TAGS", remedy='such as {"team": "media"}') from None
     return S3Store(environment.bucket, environment.s3_endpoint, environment.s3_credentials, settings)
 
 

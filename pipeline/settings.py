@@ -181,7 +181,7 @@ class Environment(BaseSettings):
 
     Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
     as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
-    asked of each object that is written; `s3_tags` is JSON.
+    asked of each object that is written; `s3_tags` is JSON, an object of strings.
     """
 
     model_config = SettingsConfigDict(env_prefix="GENLOOP_", frozen=True)
@@ -194,7 +194,7 @@ class Environment(BaseSettings):
     s3_kms_key: str = ""
     s3_acl: str = ""
     s3_storage_class: str = ""
-    s3_tags: dict[str, str] = {}
+    s3_tags: str = ""
     s3_multipart_mb: PositiveInt = 32
     mlflow_uri: str = ""
     dvc_push: bool = True

@@ -293,6 +293,11 @@ def test_the_environment_names_what_is_asked_of_objects(moto: dict[str, str], mo
     monkeypatch.setenv("GENLOOP_S3_SSE", "rot13")
     with pytest.raises(GenloopError, match=r"GENLOOP_S3_\*: sse: .*AES256"):
         wiring.store()
+    for tags in ('"a"', '{"a": 1}', "{", "a=b"):
+        monkeypatch.setenv("GENLOOP_S3_SSE", "")
+        monkeypatch.setenv("GENLOOP_S3_TAGS", tags)
+        with pytest.raises(GenloopError, match=r"GENLOOP_S3_(\*: tags|TAGS: not JSON)"):
+            wiring.store()
 
 
 THEIRS = {"ID": "theirs", "Status": "Disabled", "Filter": {"Prefix": "x/"}, "Expiration": {"Days": 1}}
