@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows import batch_cli
 from flows.cli_tools import Json, is_locked, only_run, prepare, read_params, show, stdout_for_json
 from flows.data_cli import data
-from pipeline.errors import GenloopError
 
 if TYPE_CHECKING:
     from flows.services import Services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
+for command in (batch_cli.verify, batch_cli.lineage, batch_cli.regenerate, batch_cli.withdraw):
+    app.command()(command)
 Settings = Annotated[list[str] | None, typer.Option("-S", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")]
 
 
@@ -76,28 +78,33 @@ def run(
 
 @app.command()
 def generate(
-    count: Annotated[int | None, typer.Option(min=1, help="Items; params.yaml's generate.count if left out.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="The batch's seed.")] = None,
+    order: Annotated[
+        str | None, typer.Argument(help="A name under `batches` in params.yaml; the first, if left out.")
+    ] = None,
+    due: Annotated[
+        bool, typer.Option("--due", help="All orders that the clock asks for: every hour, day, week, month.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Items, in place of the order's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The batch's seed, in place of the order's.")] = None,
+    around: Annotated[str | None, typer.Option(help="An item of a batch: deliver variations of it.")] = None,
     as_json: Json = False,
 ) -> None:
     """Deliver a batch by the champion. The same batch asked for twice is the same batch."""
     with stdout_for_json(as_json) as write:
         root = prepare()
         params = read_params(root, None, None)
-        wanted = {"count": count, "seed": seed}
-        changed = params.generate.model_copy(update={k: v for k, v in wanted.items() if v is not None})
-        from flows import wiring
+        from flows.batches import changed, delivered, delivered_due
 
-        with wiring.environment_for_run(root, ("s3",)) as services:
-            from flows.loop import deliver
-
-            services.wait()
-            wiring.store().check()
-            champion = wiring.registry(root).champion(params.promote.name)
-            if champion is None:
-                raise GenloopError("there is no champion yet", where=params.promote.name, remedy="`genloop run` first")
-            batch = deliver.fn(root, params.model_copy(update={"generate": changed}), champion)
-        write(batch.model_dump_json(indent=1) if as_json else f"{batch.uri}  {batch.items:,} items")
+        if due:
+            done = delivered_due(root, params)
+        else:
+            name = order or next(iter(params.batches), "")
+            done = [delivered(root, params, name, changed(params, name, count, seed, around))]
+        if as_json:
+            told = [batch.model_dump() for batch in done]
+            write(json.dumps(told if due else told[0], indent=1))
+        else:
+            write("\n".join(f"{batch.uri}  {batch.items:,} items" for batch in done) or "nothing is due")
 
 
 @app.command()

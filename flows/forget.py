@@ -33,8 +33,8 @@ WHOLE = 64  # digits of a hash
 
 
 def dry_run(workspace: Path, asked: Wanted) -> Plan:
-    with _services(workspace) as (registry, store), _told() as tell:
-        return planned(workspace, asked, registry, store, tell)
+    with _services(workspace) as (registry, stores), _told() as tell:
+        return planned(workspace, asked, registry, stores, tell)
 
 
 def forget(workspace: Path, params: Params, asked: Wanted, why: str) -> tuple[Proof, str]:
@@ -45,8 +45,8 @@ def forget(workspace: Path, params: Params, asked: Wanted, why: str) -> tuple[Pr
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     proof = Proof(id=name, at=now.isoformat(timespec="seconds"), by=getpass.getuser(), why=why, items=asked.items)
-    with _services(workspace) as (registry, store), _told() as tell:
-        done = erase(workspace, asked, proof, registry, store, tell)
+    with _services(workspace) as (registry, stores), _told() as tell:
+        done = erase(workspace, asked, proof, registry, stores, tell)
         if done.models:
             _ask_for_training(workspace, done)
     if not done.clean:
@@ -85,9 +85,8 @@ def _services(workspace: Path) -> Iterator[tuple[Any, Any]]:
         services.wait()
         if Versions(workspace).aimed:
             wiring.point_versions(workspace, services.get("s3"))
-        store = wiring.store()
-        store.check()
-        yield wiring.registry(workspace), store
+        wiring.store().check()
+        yield wiring.registry(workspace), wiring.stores
 
 
 @contextmanager

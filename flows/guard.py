@@ -19,10 +19,10 @@ def note_own_batches(workspace: Path, params: Params) -> None:
 
     with wiring.environment_for_run(workspace, ("s3",)) as services:
         services.wait()
-        store, folder = wiring.store(), workspace / stages.GENERATED
-        if new := unnoted(store, folder):
+        folder = workspace / stages.GENERATED
+        if new := unnoted(wiring.stores, folder):
             with bar("own batches", "items") as show:
-                note_batches(store, folder, new, lambda done: show(done, None, ""))
+                note_batches(wiring.stores, folder, new, lambda done: show(done, None, ""))
 
 
 def _may_be_new(workspace: Path) -> bool:
@@ -30,5 +30,5 @@ def _may_be_new(workspace: Path) -> bool:
     environment = Environment()
     if environment.s3_endpoint:
         return True
-    made = (workspace / "var/s3" / environment.bucket / "batches").glob("*/_COMMITTED.json")
-    return not {path.parent.name for path in made} <= set(noted(workspace / stages.GENERATED))
+    made = (workspace / "var/s3" / environment.bucket / "index").glob("*.json")
+    return not {path.stem for path in made} <= set(noted(workspace / stages.GENERATED))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,13 +15,15 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows import wiring
+from flows.batches import deliver as deliver_order
+from flows.beside import commit_of, keep_screen
 from flows.staleness import bring_up_to_date, collect_if_changed
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
-from flows.timing import forget_work, own, timed, work_receipt
+from flows.timing import forget_work, own, timed
 from pipeline import stages
 from pipeline.adapters.versions import Versions
 from pipeline.dataset.record import record
-from pipeline.errors import ServiceError
+from pipeline.errors import ServiceError, WithdrawnError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
 from pipeline.progress import bar, busy
 from pipeline.promote import decide
@@ -56,19 +59,30 @@ def reproduce(workspace: Path, stage: str) -> bool:
 def register(workspace: Path, params: Params, card: Scorecard, snapshot: str) -> ModelVersion:
     tags = {
         "snapshot": snapshot,
-        "commit": _commit(workspace),
+        "commit": commit_of(workspace),
         "params": sha256_file(workspace / "params.yaml"),
         "dvc_lock": sha256_file(workspace / "dvc.lock"),
     }
-    with busy("register"):
-        return wiring.registry(workspace).register(
-            params.promote.name,
-            workspace / stages.BUNDLE,
-            card,
-            tags,
-            workspace / stages.PICTURES,
-            workspace / stages.CURVES,
-        )
+    seconds = {name: json.loads(path.read_text()).get("work_s", 0.0) for name, path in _receipts(workspace)}
+    with tempfile.TemporaryDirectory() as temporary:
+        write_json(Path(temporary) / "seconds.json", seconds)
+        beside = {
+            "pictures": workspace / stages.PICTURES,
+            "curves.csv": workspace / stages.CURVES,
+            "params.yaml": workspace / "params.yaml",
+            "validation.json": workspace / stages.VALIDATION,
+            "seconds.json": Path(temporary) / "seconds.json",
+        }
+        registry = wiring.registry(workspace)
+        with busy("register"):
+            model = registry.register(params.promote.name, workspace / stages.BUNDLE, card, tags, beside)
+    keep_screen(workspace, params, registry, model)
+    return model
+
+
+def _receipts(workspace: Path) -> list[tuple[str, Path]]:
+    paths = ((name, workspace / stages.RECEIPTS / f"{name}.json") for name in stages.STAGES)
+    return [(name, path) for name, path in paths if path.exists()]
 
 
 @task(task_run_name="champion's scorecard")
@@ -108,8 +122,9 @@ def promote(
 ) -> tuple[ModelVersion, Decision]:
     if champion and champion.bundle == model.bundle:
         return champion, Decision(promoted=False, gates=(), reason="is the champion")
-    decision = decide(params.promote, card, best)
-    return (wiring.registry(workspace).promote(model) if decision.promoted else model), decision
+    decision, registry = decide(params.promote, card, best), wiring.registry(workspace)
+    registry.attach(model, decision.model_dump_json(indent=1), "decision.json")
+    return (registry.promote(model) if decision.promoted else model), decision
 
 
 @task(
@@ -147,28 +162,17 @@ def make_report(
 
 
 @task(
-    task_run_name="deliver by {model.name} v{model.version}",
+    task_run_name="deliver {name} by {model.name} v{model.version}",
     retries=2,
     retry_delay_seconds=[2, 10],
     retry_condition_fn=_passing,
 )
-def deliver(workspace: Path, params: Params, model: ModelVersion) -> Batch:
-    from pipeline.generate.order import make_order
-    from pipeline.generate.publish import committed
-    from pipeline.generate.publish import deliver as publish
-
-    registry, store = wiring.registry(workspace), wiring.store()
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = registry.download_bundle(model, Path(folder))
-        classes = tuple(json.loads((bundle / "config.json").read_text())["classes"])
-        order = make_order(params.generate, model, classes, registry.snapshot_of(model))
-        done = committed(store, order)
-        if done:
-            return done
-        from pipeline.model.bundle import load_bundle
-
-        with work_receipt(workspace, "generate"), bar("generate", "items") as show:
-            return publish(store, order, lambda: load_bundle(bundle), lambda made: show(made, order.count, ""))
+def deliver(workspace: Path, params: Params, name: str, model: ModelVersion) -> Batch | None:
+    """None where that very batch was withdrawn before: it does not come back."""
+    try:
+        return deliver_order(workspace, params, name, params.batches[name], model)
+    except WithdrawnError:
+        return None
 
 
 @task(task_run_name="push", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
@@ -212,14 +216,16 @@ def loop(workspace: Path, params: Params) -> Summary:
     forget_work(workspace, "generate")
     with timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
-        batch = deliver(workspace, params, champion) if champion else None
+        wanted = [name for name, asked in params.batches.items() if asked.every == "run"] if champion else []
+        made = [deliver(workspace, params, name, champion) for name in wanted if champion]
+        delivered = [batch for batch in made if batch]
     if Environment().dvc_push:
         with timed(seconds, "push"):
             push(workspace)
     summary = Summary(
         snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
         model=summarise_model(model, card, decision, before, best),
-        batch=summarise_batch(batch),
+        batches=tuple(map(summarise_batch, delivered)),
         seconds=seconds,
         own=own(workspace, seconds, fresh),
         up_to_date=[name for name, ran in fresh.items() if not ran],
@@ -253,12 +259,6 @@ def _show_in_prefect(summary: Summary) -> None:
     ]
     create_table_artifact(rows, key="scorecard", description=f"{summary.model.name} v{summary.model.version}")
     create_markdown_artifact(f"Samples: `{summary.picture}`\n\n{summary.model.decision}", key="samples")
-    if summary.batch:
-        create_link_artifact(summary.batch.uri, key="batch", link_text=f"{summary.batch.items} items")
-
-
-def _commit(workspace: Path) -> str:
-    import subprocess
-
-    found = subprocess.run(["git", "-C", str(workspace), "rev-parse", "HEAD"], capture_output=True, text=True)
-    return found.stdout.strip() or "none"
+    for batch in summary.batches:
+        key = f"batch-{re.sub('[^a-z0-9]+', '-', batch.order.lower()).strip('-')}"
+        create_link_artifact(batch.uri, key=key, link_text=f"{batch.order}: {batch.items} items")

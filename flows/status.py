@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows.history import RunRecord, last_runs
-from flows.summary import BatchSummary, ModelSummary, SnapshotSummary, Summary
+from flows.summary import BatchSummary, ModelSummary, SnapshotSummary, Summary, add_batches
 from pipeline.values import Value
 
 LAST = Path("runs/last.json")
@@ -20,7 +20,7 @@ class Status(Value):
 
     snapshot: SnapshotSummary | None
     model: ModelSummary | None
-    batch: BatchSummary | None
+    batches: tuple[BatchSummary, ...]
     runs: tuple[RunRecord, ...]
 
 
@@ -30,7 +30,7 @@ def read_status(workspace: Path, at_work: bool) -> Status:
     return Status(
         snapshot=summary.snapshot if summary else None,
         model=_champion(workspace, summary.model) if summary else None,
-        batch=summary.batch if summary else None,
+        batches=summary.batches if summary else (),
         runs=tuple(last_runs(workspace, at_work)),
     )
 
@@ -72,13 +72,13 @@ def render(status: Status) -> Any:
     from rich.table import Table
 
     facts = Table.grid(padding=(0, 2))
-    snapshot, model, batch = status.snapshot, status.model, status.batch
+    snapshot, model = status.snapshot, status.model
     if snapshot:
         facts.add_row("dataset", f"[b]{snapshot.id}[/b]  {snapshot.items:,} items, {snapshot.rejected:,} rejected")
     if model:
         scores = ", ".join(f"{name} {model.scorecard[name]:.4g}" for name in HEADLINE if name in model.scorecard)
         facts.add_row(model.alias, f"[b]{model.name} v{model.version}[/b]  {scores}")
-    facts.add_row("batch", f"[b]{batch.uri}[/b]  {batch.items:,} items" if batch else "none yet")
+    add_batches(facts, status.batches, "none yet")
     return Panel(Group(facts, "", _runs(status.runs)), title="genloop", expand=False, border_style="green")
 
 

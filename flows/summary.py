@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.evaluate.directions import DIRECTIONS
@@ -27,6 +28,7 @@ class ModelSummary(Value):
 
 
 class BatchSummary(Value):
+    order: str
     id: str
     uri: str
     items: int
@@ -35,7 +37,7 @@ class BatchSummary(Value):
 class Summary(Value):
     snapshot: SnapshotSummary
     model: ModelSummary
-    batch: BatchSummary | None
+    batches: tuple[BatchSummary, ...]
     seconds: dict[str, float]
     own: dict[str, float] = {}  # of `seconds`: what is the loop's, not the work's
     up_to_date: list[str]
@@ -67,8 +69,16 @@ def summarise_model(
     )
 
 
-def summarise_batch(batch: Batch | None) -> BatchSummary | None:
-    return BatchSummary(id=batch.id, uri=batch.uri, items=batch.items) if batch else None
+def summarise_batch(batch: Batch) -> BatchSummary:
+    return BatchSummary(order=batch.order, id=batch.id, uri=batch.uri, items=batch.items)
+
+
+def add_batches(table: Any, batches: Sequence[BatchSummary], none: str) -> None:
+    """A row for each."""
+    for batch in batches:
+        table.add_row(f"batch {batch.order}", f"[b]{batch.uri}[/b]  {batch.items:,} items")
+    if not batches:
+        table.add_row("batch", none)
 
 
 def render(summary: Summary) -> Any:
@@ -78,10 +88,10 @@ def render(summary: Summary) -> Any:
     from rich.table import Table
 
     facts = Table.grid(padding=(0, 2))
-    snapshot, model, batch = summary.snapshot, summary.model, summary.batch
+    snapshot, model = summary.snapshot, summary.model
     facts.add_row("dataset", f"[b]{snapshot.id}[/b]  {snapshot.items:,} items, {snapshot.rejected:,} rejected")
     facts.add_row("model", f"[b]{model.name} v{model.version}[/b]  {model.alias}  ({model.decision})")
-    facts.add_row("batch", f"[b]{batch.uri}[/b]  {batch.items:,} items" if batch else "none: no champion yet")
+    add_batches(facts, summary.batches, "none: no champion yet, or no order in params.yaml")
     facts.add_row("picture", summary.picture)
     facts.add_row("report", summary.report)
     total = summary.seconds.get("total", 0)

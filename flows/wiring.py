@@ -17,7 +17,9 @@ from flows import services
 from pipeline.adapters.registry import MANNERS, Registry
 from pipeline.adapters.store import ObjectSettings, S3Store
 from pipeline.errors import ParamsError, ServiceError
-from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry, registry_uri
+from pipeline.marks.own import own_certificates, signer_settings
+from pipeline.marks.signer import Signer, make_signer
+from pipeline.settings import LOCAL_REGISTRY, SIGNING, Environment, configured_registry, registry_uri
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -115,7 +117,11 @@ def _drain_prefect() -> None:
 
 
 def store() -> S3Store:
-    """The batches' bucket. Raises ParamsError for a GENLOOP_S3_* that can't be."""
+    return stores("")
+
+
+def stores(bucket: str) -> S3Store:
+    """The batches' S3: of a bucket, or the environment's. Raises ParamsError for a GENLOOP_S3_* that can't be."""
     environment = Environment()
     try:
         asked: dict[str, object] = {
@@ -132,7 +138,16 @@ def store() -> S3Store:
         raise ParamsError(told, where="GENLOOP_S3_*", remedy="mend or unset it") from None
     except ValueError as error:
         raise ParamsError(f"not JSON: {error}", where="GENLOOP_S3_TAGS", remedy='such as {"team": "media"}') from None
-    return S3Store(environment.bucket, environment.s3_endpoint, environment.s3_credentials, settings)
+    return S3Store(bucket or environment.bucket, environment.s3_endpoint, environment.s3_credentials, settings)
+
+
+def signer(workspace: Path) -> Signer:
+    return make_signer(signer_settings(), workspace / SIGNING)
+
+
+def trusted_certificates(workspace: Path) -> bytes:
+    """What is ours was signed with these."""
+    return own_certificates(workspace) or signer(workspace).certificates
 
 
 def registry(workspace: Path) -> Registry:

@@ -55,6 +55,18 @@ class DiskError(GenloopError):
     exit_code = 6
 
 
-ERRORS: dict[str, type[GenloopError]] = {
-    kind.__name__: kind for kind in (GenloopError, ParamsError, SourceError, ValidationError, ServiceError, DiskError)
-}
+class BatchError(GenloopError):
+    """A batch is not what it must be: too few items are left, or something in it was altered."""
+
+    exit_code = 7
+
+
+class WithdrawnError(BatchError):
+    """A batch was taken back."""
+
+
+KINDS = (
+    *(GenloopError, ParamsError, SourceError, ValidationError, ServiceError, DiskError),
+    *(BatchError, WithdrawnError),
+)
+ERRORS: dict[str, type[GenloopError]] = {kind.__name__: kind for kind in KINDS}

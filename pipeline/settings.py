@@ -13,12 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pipeline.errors import ParamsError
 from pipeline.files import write_text
-from pipeline.values import Value
+from pipeline.orders import NAME, BatchOrder, Mix
+from pipeline.values import Positive, Share, Value
 
-LOCAL_REGISTRY = Path("var/mlflow.db")
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-OPEN = (["mix"], ["gates"], ["slack"])  # their keys are the user's
+LOCAL_REGISTRY, SIGNING = Path("var/mlflow.db"), Path("var/signing")
+OPEN = (["mix"], ["gates"], ["slack"], ["batches"], ["segments"])  # their keys are the user's
 SIZES = sorted({side << doublings for side in range(4, 9) for doublings in range(2, 6)})  # what the networks can make
 
 
@@ -45,7 +44,7 @@ class Source(Value):
     of paths, as shells match them. require: what must be noted here, or every item is quarantined.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    name: str = Field(pattern=NAME)
     uri: str = Field(min_length=1)
     label: str = ""
     label_pattern: Annotated[str, AfterValidator(_one_group)] = ""
@@ -158,11 +157,13 @@ class Promote(Value):
     slack: dict[str, Annotated[float, Field(ge=0)]] = {}
 
 
-class Generate(Value):
-    count: PositiveInt = 1000
-    seed: int = Field(0, ge=0)
-    part_items: PositiveInt = 5000
-    mix: dict[str, Annotated[float, Field(ge=0)]] = {}
+class Costs(Value):
+    """What is reckoned for a batch: power that a busy core takes, and prices."""
+
+    currency: str = "EUR"
+    core_watts: Annotated[float, Field(ge=0)] = 10.0
+    core_hour: Annotated[float, Field(ge=0)] = 0.04
+    kwh: Annotated[float, Field(ge=0)] = 0.25
 
 
 class Params(Value):
@@ -173,7 +174,9 @@ class Params(Value):
     train: Train
     evaluate: Evaluate
     promote: Promote
-    generate: Generate
+    batches: dict[Annotated[str, Field(pattern=NAME)], BatchOrder] = {}
+    segments: dict[Annotated[str, Field(pattern=NAME)], Mix] = {}
+    costs: Costs = Costs()
 
 
 class Environment(BaseSettings):
@@ -181,7 +184,8 @@ class Environment(BaseSettings):
 
     Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
     as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
-    asked of each object that is written; `s3_tags` is JSON, an object of strings.
+    asked of each object that is written; `s3_tags` is JSON, an object of strings. What is generated is signed by one of
+    `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see pipeline/marks/signer.py.
     """
 
     model_config = SettingsConfigDict(env_prefix="GENLOOP_", frozen=True)
@@ -200,6 +204,10 @@ class Environment(BaseSettings):
     dvc_push: bool = True
     processes: Annotated[int, Field(ge=0)] = 0
     tombstone_key: SecretStr = SecretStr("")
+    signing_key: SecretStr = SecretStr("")
+    signing_key_file: Path | None = None
+    signing_certificates: Path | None = None
+    signer: str = ""
 
 
 def registry_uri(workspace: Path) -> str:

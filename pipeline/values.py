@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Value(BaseModel):
@@ -113,8 +118,13 @@ class ModelVersion(Value):
 
 
 class Batch(Value):
+    """What was delivered. bucket, prefix: where; order: its name in params.yaml."""
+
     id: str
     uri: str
     items: int
     model: str
     version: int
+    bucket: str = ""
+    prefix: str = "batches"
+    order: str = ""

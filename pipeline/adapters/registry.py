@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,18 @@ class Registry:
             return None
         return _value(found, alias)
 
+    def version(self, name: str, number: int) -> ModelVersion | None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return _value(self.client.get_model_version(name, str(number)), "")
+        except MlflowException:
+            return None
+
+    def run_of(self, model: ModelVersion) -> str:
+        """The id of the run that trained it."""
+        return str(self.client.get_model_version(model.name, str(model.version)).run_id)
+
     def find(self, name: str, bundle: str) -> ModelVersion | None:
         """The version that was registered for this bundle, whatever its alias."""
         for found in self.client.search_model_versions(f"name = '{name}'"):
@@ -69,9 +81,17 @@ class Registry:
         return None
 
     def register(
-        self, name: str, folder: Path, card: Scorecard, tags: dict[str, str], pictures: Path, curves: Path
+        self,
+        name: str,
+        folder: Path,
+        card: Scorecard,
+        tags: dict[str, str],
+        beside: Mapping[str, Path],
     ) -> ModelVersion:
-        """Log a run and register the bundle as a pyfunc, alias `challenger`; the same bundle twice is one version."""
+        """Log a run and register the bundle as a pyfunc, alias `challenger`; the same bundle twice is one version.
+
+        beside: files and folders that are kept with the run, by the name that they have there.
+        """
         known = self.find(name, card.model)
         if known:
             return known
@@ -83,8 +103,11 @@ class Registry:
             self._mlflow.log_metrics(dict(card.metrics))
             self._mlflow.log_metrics({f"floor_{key}": value for key, value in card.floor.items()})
             self._mlflow.set_tags(tags)
-            self._mlflow.log_artifacts(str(pictures), "pictures")
-            self._mlflow.log_artifact(str(curves))
+            for there, path in beside.items():
+                if path.is_dir():
+                    self._mlflow.log_artifacts(str(path), there)
+                else:
+                    self._mlflow.log_text(path.read_text(), there)
             self._mlflow.log_dict(card.model_dump(), "scorecard.json")
             with tempfile.TemporaryDirectory() as temporary:
                 bundle = Path(temporary) / "bundle"
@@ -141,8 +164,22 @@ class Registry:
 
     def attach(self, model: ModelVersion, text: str, name: str) -> None:
         """Put a file beside the version's run, in place of one of that name."""
-        run = self.client.get_model_version(model.name, str(model.version)).run_id
-        self.client.log_text(run, text, name)
+        self.client.log_text(self.run_of(model), text, name)
+
+    def attach_folder(self, model: ModelVersion, folder: Path, name: str) -> None:
+        self.client.log_artifacts(self.run_of(model), str(folder), name)
+
+    def text(self, model: ModelVersion, name: str) -> str | None:
+        """A file that lies beside the version's run."""
+        there = name in self.files(model)
+        return str(self._mlflow.artifacts.load_text(f"runs:/{self.run_of(model)}/{name}")) if there else None
+
+    def download(self, model: ModelVersion, name: str, into: Path) -> Path | None:
+        """A folder that lies beside the version's run."""
+        if name not in self.files(model):
+            return None
+        where = f"runs:/{self.run_of(model)}/{name}"
+        return Path(self._mlflow.artifacts.download_artifacts(where, dst_path=str(into)))
 
     def trained_on(self, snapshots: Collection[str]) -> list[ModelVersion]:
         """Every version, of whatever name, that was trained on one of these snapshots."""
@@ -171,7 +208,7 @@ class Registry:
         """Take files and folders away from beside the version's run; those that were there."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        run = self.client.get_run(self.client.get_model_version(model.name, str(model.version)).run_id)
+        run = self.client.get_run(self.run_of(model))
         there = [name for name in names if name in self.files(model)]
         for name in there:
             get_artifact_repository(run.info.artifact_uri).delete_artifacts(name)
@@ -179,13 +216,12 @@ class Registry:
 
     def files(self, model: ModelVersion) -> list[str]:
         """What lies beside the version's run."""
-        run = self.client.get_model_version(model.name, str(model.version)).run_id
-        return [entry.path for entry in self.client.list_artifacts(run)]
+        return [entry.path for entry in self.client.list_artifacts(self.run_of(model))]
 
     def scorecard(self, model: ModelVersion) -> Scorecard:
         """The scorecard that the version was registered with."""
-        run = self.client.get_model_version(model.name, str(model.version)).run_id
-        return Scorecard.model_validate(self._mlflow.artifacts.load_dict(f"runs:/{run}/scorecard.json"))
+        where = f"runs:/{self.run_of(model)}/scorecard.json"
+        return Scorecard.model_validate(self._mlflow.artifacts.load_dict(where))
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException

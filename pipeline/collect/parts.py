@@ -61,7 +61,8 @@ class Chunk:
 
 
 class _Entry(NamedTuple):
-    """An item as it is kept. original: the hash of what was read, where that is not what is kept."""
+    """An item as it is kept. original: the hash of what was read, where that is not what is kept. marked: the batch of
+    ours that its mark told."""
 
     item: RawItem
     unit: str
@@ -69,6 +70,7 @@ class _Entry(NamedTuple):
     original: str | None
     stripped: str | None
     known: Known | None
+    marked: str | None
 
 
 def inspected(chunk: Chunk) -> Rows:
@@ -90,8 +92,7 @@ def inspected(chunk: Chunk) -> Rows:
     )
     labels = [None if entry.item.label is None else text(entry.item.label) for entry in entries]
     why = [entry.item.problem or problem for entry, problem in zip(entries, problems, strict=True)]
-    if own:
-        why = _own_named(own, entries, areas, why)
+    why = _own_named(own, entries, areas, why)
     sizes, splits = list(map(len, contents)), [entry.item.split for entry in entries]
     places = [[chunk.source] * len(contents), [text(entry.unit) for entry in entries], [False] * len(contents)]
     origins = [[entry.original for entry in entries], [entry.stripped for entry in entries]]
@@ -107,7 +108,7 @@ def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
     """The items that may stay, and of the others how many there are in each unit."""
     gone, entries, forgotten = chunk.door.forgotten, [], Counter[str]()
     for row, (item, unit) in enumerate(zip(chunk.items, chunk.units, strict=True)):
-        entry = _entry(item, unit, chunk.known.get(row))
+        entry = _entry(item, unit, chunk.known.get(row), chunk.door)
         if gone.hold(entry.sha256) or gone.hold(entry.original):
             forgotten[text(unit)] += 1
         else:
@@ -115,7 +116,7 @@ def _admitted(chunk: Chunk) -> tuple[list[_Entry], Counter[str]]:
     return entries, forgotten
 
 
-def _entry(item: RawItem, unit: str, known: Known | None) -> _Entry:
+def _entry(item: RawItem, unit: str, known: Known | None, door: Door) -> _Entry:
     """Without what the file tells of people, places and devices; without any bytes where that can't be taken out."""
     from pipeline.media.metadata import MetadataError, Stripped, stripped
 
@@ -124,25 +125,29 @@ def _entry(item: RawItem, unit: str, known: Known | None) -> _Entry:
     except MetadataError as error:
         kept, known = Stripped(b"", ()), None
         item = item._replace(problem=item.problem or f"metadata can't be taken out: {error}")
+    marked = door.marked(item.data) if known is None else None
     sha256, original = hashlib.sha256(kept.data).hexdigest(), None
     if kept.data is not item.data:
         original, item = hashlib.sha256(item.data).hexdigest(), item._replace(data=kept.data)
-    return _Entry(item, unit, sha256, original, ", ".join(kept.kinds) or None, known)
+    return _Entry(item, unit, sha256, original, ", ".join(kept.kinds) or None, known, marked)
 
 
 def _own_named(
-    own: Generated, entries: Sequence[_Entry], areas: NDArray[np.uint8] | None, why: list[str | None]
+    own: Generated | None, entries: Sequence[_Entry], areas: NDArray[np.uint8] | None, why: Sequence[str | None]
 ) -> list[str | None]:
-    """The problems, with those of images that we made ourselves.
+    """The problems, with those of images that we made ourselves: by their mark, their bytes, or how they look.
 
     An image that was known before stands, also where a generated one is like it: that one was learned from it.
     """
-    named = [
-        f"{OWN}: in batch {batch}" if problem is None and (batch := own.batch_of(entry.sha256)) else problem
-        for entry, problem in zip(entries, why, strict=True)
-    ]
+    named = list(why)
+    for row, entry in enumerate(entries):
+        batch = entry.marked
+        if batch is None and own:
+            batch = own.batch_of(entry.original or entry.sha256) or own.batch_of(entry.sha256)
+        if batch and named[row] is None:
+            named[row] = f"{OWN}: in batch {batch}"
     fresh = [row for row, entry in enumerate(entries) if entry.known is None]
-    if areas is not None:
+    if own and areas is not None:
         for place, batch in own.like(areas):
             row = fresh[place]
             named[row] = named[row] or f"{OWN}: near-copy of an image in batch {batch}"

@@ -16,7 +16,6 @@ from pathlib import Path
 from pipeline import decisions, stages
 from pipeline.adapters.objects import CACHE, places
 from pipeline.adapters.registry import Registry
-from pipeline.adapters.store import Store
 from pipeline.adapters.versions import Versions
 from pipeline.collect.erase import Eraser, erase_here
 from pipeline.dataset.history import Stored, Version, parts_of, rewrite_version, versions
@@ -24,12 +23,12 @@ from pipeline.dataset.profile import profile_of
 from pipeline.dataset.proof import Checked, Proof, Rewritten, write_proof
 from pipeline.dataset.traces import Look, Search, files_holding
 from pipeline.dataset.wanted import Wanted
-from pipeline.generate.publish import batches, notices
+from pipeline.generate.batches import Stores, batches, notices
 from pipeline.tombstones import Tombstones, add_tombstones, read_tombstones
 from pipeline.values import Batch, ModelVersion, Snapshot
 
 SCRATCH = Path("var/forget")
-SHOWN_BESIDE_RUNS = ("pictures", "report.html")  # both show training images
+SHOWN_BESIDE_RUNS = ("pictures", "report.html", "screen")  # they show training images, the last one in small greys
 SHOWING = (Path("runs/pages"), Path("runs/items"), stages.LEDGERS / "staged")
 MADE = (  # of a snapshot; the shards are last, since by them it is told of which
     stages.PICTURES,
@@ -55,7 +54,7 @@ class Plan:
     batches: tuple[Batch, ...]
 
 
-def plan(workspace: Path, wanted: Wanted, registry: Registry, store: Store, tell: Tell = lambda what: None) -> Plan:
+def plan(workspace: Path, wanted: Wanted, registry: Registry, stores: Stores, tell: Tell = lambda what: None) -> Plan:
     """Changes nothing. Raises ServiceError where a remote, the registry or the store does not answer."""
     known = read_tombstones(workspace)
     stones = Tombstones(known.key, known.marks, wanted.hashes)
@@ -73,24 +72,24 @@ def plan(workspace: Path, wanted: Wanted, registry: Registry, store: Store, tell
         objects={look.place.name: look.removable(had | before) for look in looks},
         files=tuple(_files(workspace, stones, had, before)),
         models=tuple(models),
-        batches=tuple(_batches(store, models, had)),
+        batches=tuple(_batches(stores, models, had)),
     )
 
 
 def forget(
-    workspace: Path, wanted: Wanted, proof: Proof, registry: Registry, store: Store, tell: Tell = lambda what: None
+    workspace: Path, wanted: Wanted, proof: Proof, registry: Registry, stores: Stores, tell: Tell = lambda what: None
 ) -> Proof:
     """Erase these, and what an earlier run was to erase; the proof, with what was done and what was read back.
 
     Raises ServiceError, before anything is changed, where a remote, the registry or the store does not answer.
     """
-    found = plan(workspace, wanted, registry, store, tell)
+    found = plan(workspace, wanted, registry, stores, tell)
     stones = add_tombstones(workspace, wanted.hashes, proof.at)
     decisions.drop_decisions(workspace, stones.hold)
     told = {"items": proof.items, "at": proof.at, "proof": proof.id}
     pictures = [name for model in found.models for name in _tell_of_model(registry, model, told)]
     for batch in found.batches:
-        store.put(f"{notices(batch.id)}{proof.id}.json", json.dumps(told).encode(), "application/json")
+        stores(batch.bucket).put(f"{notices(batch)}{proof.id}.json", json.dumps(told).encode(), "application/json")
     tell("dataset versions")
     rewritten = _rewrite(workspace, stones, found.versions)
     _delete_files(workspace, found.files)
@@ -104,18 +103,18 @@ def forget(
             "pictures": tuple(pictures),
             "models": tuple(f"{model.name} v{model.version}" for model in found.models),
             "batches": tuple(batch.uri for batch in found.batches),
-            "checked": tuple(_read_back(workspace, stones, found, proof.id, registry, store, tell)),
+            "checked": tuple(_read_back(workspace, stones, found, proof.id, registry, stores, tell)),
         }
     )
     write_proof(workspace, proof)
     return proof
 
 
-def _batches(store: Store, models: Sequence[ModelVersion], had: set[str]) -> Iterator[Batch]:
+def _batches(stores: Stores, models: Sequence[ModelVersion], had: set[str]) -> Iterator[Batch]:
     """Those by the models; where these had it only before, those that were not told of it yet."""
     pairs = {(model.name, model.version) for model in models}
-    for batch in batches(store):
-        if (batch.model, batch.version) in pairs and (had or not any(store.keys(notices(batch.id)))):
+    for batch in batches(stores):
+        if (batch.model, batch.version) in pairs and (had or not any(stores(batch.bucket).keys(notices(batch)))):
             yield batch
 
 
@@ -211,7 +210,7 @@ def _tell_of_model(registry: Registry, model: ModelVersion, told: dict[str, obje
 
 
 def _read_back(
-    workspace: Path, stones: Tombstones, found: Plan, proof: str, registry: Registry, store: Store, tell: Tell
+    workspace: Path, stones: Tombstones, found: Plan, proof: str, registry: Registry, stores: Stores, tell: Tell
 ) -> Iterator[Checked]:
     for look in _looks(workspace, stones, tell):
         yield Checked(what=f"objects in {look.place.name}", looked_into=len(look.oids), holding=len(look.held))
@@ -222,5 +221,5 @@ def _read_back(
     tag = f"{TAG}{proof}"
     silent = [m for m in found.models if tag not in registry.tags(m) or {*registry.files(m)} & {*SHOWN_BESIDE_RUNS}]
     yield Checked(what="models", looked_into=len(found.models), holding=len(silent))
-    unmarked = [batch for batch in found.batches if store.get(f"{notices(batch.id)}{proof}.json") is None]
+    unmarked = [batch for batch in found.batches if stores(batch.bucket).get(f"{notices(batch)}{proof}.json") is None]
     yield Checked(what="batches", looked_into=len(found.batches), holding=len(unmarked))

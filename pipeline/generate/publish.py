@@ -1,113 +1,195 @@
-"""Publish: parts first, then manifest and preview, the commit object last; readers look at committed batches only."""
+"""Publish: parts first, by a pool of processes, then what tells of them, the commit object last.
+
+Readers look at committed batches only. The same order twice is the same batch; killed at any time, it goes on with the
+parts that are missing.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
 from pipeline.adapters.store import Store
-from pipeline.generate.order import Order, items
-from pipeline.media.image import encode_png, grid
-from pipeline.model.bundle import Bundle
+from pipeline.alike import SIDE, Looks
+from pipeline.errors import BatchError, WithdrawnError
+from pipeline.generate.batches import COMMIT, MANIFEST, RECORD, WITHDRAWN, Stores, as_json, committed, note_batch
+from pipeline.generate.card import card, counts_of, dropped_of, index_page
+from pipeline.generate.gallery import HTML
+from pipeline.generate.order import Order, wanted
+from pipeline.generate.part import Task, Workplace, claim_of, make_part
+from pipeline.generate.receipt import Receipt, Written, read_receipt, receipt_key
+from pipeline.generate.release import Provenance, Release, release
+from pipeline.generate.whole import whole
+from pipeline.marks.credentials import Marker
+from pipeline.marks.jws import sign_json
+from pipeline.marks.signer import Signer, make_signer
+from pipeline.parallel import each
+from pipeline.settings import SIGNING, Costs
 from pipeline.values import Batch
 
-COMMIT = "_COMMITTED.json"
+STARTED, EXCLUDED = "started.json", "excluded.json"
+IMPORTS = ("torch", "scipy.spatial", "pyarrow.parquet", "c2pa", "PIL.PngImagePlugin", "cryptography.x509")
+REASONS = 3  # named where a batch fails
+
+Tell = Callable[[int], None]  # items that are done
 
 
-def prefix(order: Order) -> str:
-    return f"batches/{order.id}"
-
-
-def committed(store: Store, order: Order) -> Batch | None:
-    """The batch, where this very order was delivered before."""
-    found = store.get(f"{prefix(order)}/{COMMIT}")
-    return Batch.model_validate(json.loads(found)["batch"]) if found else None
-
-
-def batches(store: Store) -> Iterator[Batch]:
-    """Every batch that is committed."""
-    for key in store.keys("batches/"):
-        if key.endswith(f"/{COMMIT}") and (found := store.get(key)):
-            yield Batch.model_validate(json.loads(found)["batch"])
-
-
-def notices(batch: str) -> str:
-    """Where notes are added to a batch's record after it was committed."""
-    return f"batches/{batch}/notices/"
-
-
-def deliver(store: Store, order: Order, load: Callable[[], Bundle], progress: Callable[[int], None]) -> Batch:
-    """Make and upload the parts that are not there yet, then commit. The same order twice is the same batch."""
-    done = committed(store, order)
+def deliver(
+    stores: Stores, order: Order, at: Workplace, provenance: Provenance, prices: Costs, tell: Tell = lambda done: None
+) -> Batch:
+    """Raises BatchError where filters left too few, nothing is visible then; WithdrawnError where it was taken back."""
+    done = committed(at.store, order)
     if done:
+        note_batch(stores, done)
         return done
-    bundle, base = load(), prefix(order)
-    names = [_deliver_part(store, order, bundle, part, progress) for part in range(order.parts)]
-    store.put(f"{base}/preview.png", _preview(order, bundle), "image/png")
-    manifest = {"order": order.model_dump(), "parts": names, "items": order.count}
-    store.put(f"{base}/manifest.json", _json(manifest), "application/json")
-    batch = Batch(id=order.id, uri=store.uri(base), items=order.count, model=order.model, version=order.version)
-    store.put_new(f"{base}/{COMMIT}", _json({"batch": batch.model_dump(), **manifest}), "application/json")
-    return batch
+    if at.store.get(f"{order.home}/{WITHDRAWN}"):
+        remedy = "it does not come back; another seed makes another batch"
+        raise WithdrawnError("this batch was withdrawn", where=at.store.uri(order.home), remedy=remedy)
+    at = replace(at, made_at=_begun(at.store, order))
+    receipts = _made(order, at, {}, tell)
+    excluded = _excluded(at.store, order, receipts)
+    if excluded:
+        before = {part: receipts[part] for part in excluded}
+        receipts = _made(order, at, excluded, tell)
+        _delete_superseded(at.store, order, before, receipts)
+    _check_floor(order, receipts)
+    return _commit(stores, order, at, receipts, provenance, prices)
 
 
-def _deliver_part(
-    store: Store, order: Order, bundle: Bundle, part: int, progress: Callable[[int], None]
-) -> dict[str, Any]:
-    receipt = f"{prefix(order)}/receipts/{part:05d}.json"
-    known = store.get(receipt)
-    if known:
-        return dict(json.loads(known))
-    data = part_bytes(order, bundle, part, progress)
-    name = f"data/part-{part:05d}-of-{order.parts:05d}.parquet"
-    store.put(f"{prefix(order)}/{name}", data, "application/vnd.apache.parquet")
-    entry = {"name": name, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    store.put(receipt, _json(entry), "application/json")
-    return entry
+def _begun(store: Store, order: Order) -> str:
+    """When the batch was first begun: what every part, whenever it is made, is marked with."""
+    key = f"{order.home}/{STARTED}"
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    if store.get(key) is None:
+        store.put_new(key, now.encode(), "text/plain")
+    return (store.get(key) or now.encode()).decode()
 
 
-def part_bytes(order: Order, bundle: Bundle, part: int, progress: Callable[[int], None] = lambda done: None) -> bytes:
-    """One Parquet part: images as PNG in the Hugging Face convention, and what each item was made from."""
-    import pyarrow as pa
+def _made(order: Order, at: Workplace, excluded: dict[int, tuple[int, ...]], tell: Tell) -> list[Receipt]:
+    """The receipts of all parts, those that are missing made now."""
+    keys = {part: receipt_key(order, part, excluded.get(part, ())) for part in range(order.parts)}
+    there = set(at.store.keys(f"{order.home}/receipts/"))
+    found = {part: read_receipt(at.store, key) for part, key in keys.items() if key in there}
+    missing = [part for part in keys if found.get(part) is None]
+    done = sum(receipt.items for receipt in found.values() if receipt)
+    tasks = (Task(order, part, at, excluded.get(part, ())) for part in missing)
+    for made in each(make_part, tasks, IMPORTS):
+        found[made.part] = made
+        done += made.items
+        tell(done)
+    return [receipt for part in keys if (receipt := found[part]) is not None]
+
+
+def _excluded(store: Store, order: Order, receipts: Sequence[Receipt]) -> dict[int, tuple[int, ...]]:
+    """By part, the items that are near-copies of one in a part before; found once, since afterwards they are gone."""
+    import json
+
+    key = f"{order.home}/{EXCLUDED}"
+    if order.parts == 1 or not order.asked.filters.alike or order.around is not None:
+        return {}
+    known = store.get(key)
+    if known is None:
+        index, areas = _looks(store, order, receipts)
+        repeats = index[Looks(areas).repeats()]
+        by_part: dict[int, list[int]] = {}
+        for one in repeats.tolist():
+            by_part.setdefault(one // order.asked.part_items, []).append(one)
+        known = as_json({str(part): rows for part, rows in by_part.items()})
+        store.put(key, known, "application/json")
+    return {int(part): tuple(rows) for part, rows in json.loads(known).items()}
+
+
+def _looks(store: Store, order: Order, receipts: Sequence[Receipt]) -> tuple[Any, Any]:
+    """index int64 [N] and area means uint8 [N, 16, 16] of all items."""
+    import io
+
     import pyarrow.parquet as pq
 
-    index, labels, seeds = items(order, part)
-    images = [encode_png(image) for image in bundle.sample(labels, seeds, lambda n: progress(int(index[0]) + n))]
-    names = [order.classes[label] if order.classes else None for label in labels]
-    files = [{"bytes": data, "path": f"{order.id}-{i:08d}.png"} for i, data in zip(index, images, strict=True)]
-    table = pa.table(
-        {
-            "image": pa.array(files, pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            "label": pa.array(names, pa.string()),
-            "index": index,
-            "seed": seeds,
-            "sha256": [hashlib.sha256(data).hexdigest() for data in images],
-            "batch": [order.id] * len(index),
-            "model": [order.model] * len(index),
-            "version": pa.array([order.version] * len(index), pa.int64()),
-            "snapshot": [order.snapshot] * len(index),
-        }
+    indexes, areas = [np.zeros(0, np.int64)], [np.zeros((0, SIDE, SIDE), np.uint8)]
+    for written in (written for receipt in receipts for written in receipt.named("items")):
+        data = store.get(f"{order.home}/{written.name}") or b""
+        table = pq.read_table(io.BytesIO(data), columns=["index", "areas"])
+        indexes.append(table.column("index").to_numpy())
+        joined = b"".join(table.column("areas").to_pylist())
+        areas.append(np.frombuffer(joined, np.uint8).reshape(-1, SIDE, SIDE))
+    return np.concatenate(indexes), np.concatenate(areas)
+
+
+def _delete_superseded(store: Store, order: Order, before: dict[int, Receipt], receipts: Sequence[Receipt]) -> None:
+    kept = {written.name for receipt in receipts for written in receipt.objects}
+    old = [written.name for receipt in before.values() for written in receipt.objects]
+    store.delete([f"{order.home}/{name}" for name in old if name not in kept])
+
+
+def _check_floor(order: Order, receipts: Sequence[Receipt]) -> None:
+    made, names = counts_of(receipts), order.classes or ("",)
+    short = [
+        f"{made[names[label]]} of {count}" + (f" in class {names[label]}" if order.classes else "")
+        for label, count in wanted(order).items()
+        if made[names[label]] < order.asked.floor * count
+    ]
+    if short:
+        told = "; ".join(f"{count:,} {why}" for why, count in dropped_of(receipts)[:REASONS])
+        raise BatchError(
+            f"too few images are left: {', '.join(short[:REASONS])} (floor {order.asked.floor:.0%}); dropped: {told}",
+            where=f"batches.{order.name}",
+            remedy="raise candidates, ease filters or floor, or train a better model",
+        )
+
+
+def _commit(
+    stores: Stores, order: Order, at: Workplace, receipts: Sequence[Receipt], provenance: Provenance, prices: Costs
+) -> Batch:
+    batch = Batch(
+        id=order.id,
+        uri=at.store.uri(order.home),
+        items=sum(receipt.items for receipt in receipts),
+        model=order.model,
+        version=order.version,
+        bucket=order.asked.bucket,
+        prefix=order.asked.prefix,
+        order=order.name,
     )
-    features = {"image": {"_type": "Image"}, "label": {"dtype": "string", "_type": "Value"}}
-    table = table.replace_schema_metadata({"genloop": json.dumps({"features": features})})
-    out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd")
-    return out.getvalue()
+    signer = make_signer(at.signer, at.workspace / SIGNING)
+    marker = Marker(signer)
+
+    def sign(name: str, png: bytes) -> bytes:
+        return marker.mark(png, "image/png", claim_of(order, 0, f"{order.id} {name}", at.made_at))
+
+    more = whole(at.store, order, receipts, at.bundle, sign)
+    for blob in more:
+        at.store.put(f"{order.home}/{blob.name}", blob.data, blob.content_type)
+    told = release(batch, order, at.made_at, receipts, list(map(Written.of, more)), provenance, prices)
+    commit = tell_of(at.store, told, receipts, signer)
+    note_batch(stores, batch)
+    at.store.put_new(f"{order.home}/{COMMIT}", commit, "application/json")
+    return committed(at.store, order) or batch
 
 
-def _preview(order: Order, bundle: Bundle, side: int = 10) -> bytes:
-    _, labels, seeds = items(order, 0)
-    chosen = np.linspace(0, len(labels) - 1, min(side * side, len(labels))).astype(int)
-    out = io.BytesIO()
-    scale = max(1, 48 // bundle.generator.shape.size)
-    grid(bundle.sample(labels[chosen], seeds[chosen]), side, scale).save(out, "PNG")
-    return out.getvalue()
-
-
-def _json(content: Any) -> bytes:
-    return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode()
+def tell_of(store: Store, told: Release, receipts: Sequence[Receipt], signer: Signer) -> bytes:
+    """Write what tells of a batch: card, page, manifest and the signed record; the commit object that is to follow."""
+    order, batch = told.order, told.batch
+    shown = (told, receipts, signer.is_test)
+    manifest = {
+        "order": order.model_dump(mode="json"),
+        "made_at": told.made_at,
+        "items": batch.items,
+        "dropped": dict(dropped_of(receipts)),
+        "classes": dict(counts_of(receipts)),
+        "parts": [receipt.model_dump(mode="json") for receipt in receipts],
+    }
+    others = {
+        "README.md": (card(*shown).encode(), "text/markdown; charset=utf-8"),
+        "index.html": (index_page(*shown).encode(), HTML),
+        MANIFEST: (as_json(manifest), "application/json"),
+    }
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, (data, _) in others.items()}
+    record = sign_json(told.model_copy(update={"objects": told.objects | hashes}).model_dump(mode="json"), signer)
+    for name, (data, kind) in {**others, RECORD: (record, "application/jose+json")}.items():
+        store.put(f"{order.home}/{name}", data, kind)
+    return as_json({"batch": batch.model_dump(), "record": hashlib.sha256(record).hexdigest(), "items": batch.items})

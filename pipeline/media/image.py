@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pipeline.media.measures import area_means, at_once, measure
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,7 +21,6 @@ MAX_PIXELS = 64_000_000
 STATS_SIDE = 256
 SMALL_SIDE = 64  # pixels; the decoded image is kept up to it
 MODES = ("L", "RGB", "RGBA")
-MEASURED_PIXELS = 2**22  # at once: 16 MiB of float32
 NEEDS_MEMORY = "needs too much memory"
 SIGNATURES = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 ORIENTED = {"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"}
@@ -70,13 +70,13 @@ def inspect_all(contents: Sequence[bytes], areas_side: int = 0) -> Inspected:
         if grey is not None:
             alike.setdefault(grey.shape, []).append((row, grey))
     for (height, width), greys in alike.items():
-        step = max(1, MEASURED_PIXELS // (height * width))
+        step = at_once(height, width)
         for some in (greys[i : i + step] for i in range(0, len(greys), step)):
             rows, stack = [row for row, _ in some], np.stack([grey for _, grey in some])
-            for row, brightness, contrast, dhash in zip(rows, *_measure(stack), strict=True):
+            for row, brightness, contrast, dhash in zip(rows, *measure(stack), strict=True):
                 found[row] = Inspection(*found[row][:4], brightness, contrast, dhash)
             if areas is not None:
-                areas[rows] = np.rint(_areas(stack.astype(np.float32), areas_side, areas_side) / (height * width))
+                areas[rows] = area_means(stack, areas_side)
     return Inspected(found, stacked([(i.problem is None, pixels) for i, _, pixels in looked]), areas)
 
 
@@ -229,38 +229,6 @@ def _greys(image: Image.Image) -> NDArray[np.uint8]:
     if max(grey.size) > STATS_SIDE:
         grey.thumbnail(small, Resampling.BOX)
     return np.frombuffer(grey.tobytes(), np.uint8).reshape(grey.height, grey.width)
-
-
-def _measure(greys_NHW: NDArray[np.uint8]) -> tuple[list[float], list[float], list[str]]:
-    """Mean and standard deviation of brightness, 0 to 255, and the difference hash, of each of N images of one size.
-
-    The hash: of 8 x 9 area means, whether each is darker than its right neighbour. The means are whole numbers in
-    float32, so that equal areas compare as equal.
-    """
-    count = len(greys_NHW)
-    pixels = greys_NHW.astype(np.float32)
-    areas = _areas(pixels, 8, 9)
-    flat = pixels.reshape(count, -1)
-    mean = flat.mean(1, dtype=np.float64)
-    flat -= mean[:, None].astype(np.float32)
-    contrast = np.sqrt(np.einsum("np,np->n", flat, flat) / flat.shape[1])
-    bits = np.packbits((areas[:, :, 1:] > areas[:, :, :-1]).reshape(count, 64), axis=1)
-    return mean.tolist(), contrast.tolist(), [row.tobytes().hex() for row in bits]
-
-
-def _areas(greys_NHW: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """[N, rows, columns]: the sums of equal areas, times `rows * columns`."""
-    _, height, width = greys_NHW.shape
-    return cast(NDArray[np.float32], _overlaps(height, rows) @ greys_NHW @ _overlaps(width, columns).T)
-
-
-@cache
-def _overlaps(pixels: int, areas: int) -> NDArray[np.float32]:
-    """[areas, pixels]: how much of each pixel lies in each of `areas` equal stretches, in units of 1/areas pixel."""
-    area, pixel = np.arange(areas)[:, None], np.arange(pixels)[None]
-    first, last = np.maximum(area * pixels, pixel * areas), np.minimum((area + 1) * pixels, (pixel + 1) * areas)
-    overlaps: NDArray[np.float32] = np.maximum(last - first, 0).astype(np.float32)
-    return overlaps
 
 
 def _convert(image: Image.Image, mode: str) -> Image.Image:

@@ -52,3 +52,7 @@ def walk(labels: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.
     shares = np.tile(np.linspace(0, 1, steps, dtype=np.float32), len(labels))
     labels, starts, ends = (values.repeat(steps) for values in (labels, starts, ends))
     return Recipes(labels, starts, labels, ends, shares, np.zeros(len(labels), np.float32))
+
+
+def joined(*several: Recipes) -> Recipes:
+    return Recipes(*(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Recipes)))

@@ -15,24 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ParamsError
+from pipeline.orders import Packing
 from pipeline.purposes.layout import Box
 from pipeline.purposes.piece import Piece, Scalar
-from pipeline.values import Value
 
 Pixels = NDArray[np.uint8]
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}){0,4}")
-
-
-class Packing(Value):
-    """side: at most, of a sheet. padding: clear pixels between sprites; extrude: times that each sprite's edge is
-    repeated around it, so that filtering between pixels never mixes in a neighbour. trim: cut clear borders off.
-    """
-
-    side: int = 2048
-    padding: int = 2
-    extrude: int = 1
-    trim: bool = True
 
 
 @dataclass(frozen=True)

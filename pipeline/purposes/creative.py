@@ -5,44 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
-from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
+from pipeline.orders import Template
 from pipeline.purposes.contrast import Colour, adapted, distinct, least_ratio, needed, readable_on
 from pipeline.purposes.fonts import default_font, right_to_left, tidy
 from pipeline.purposes.formats import Format, Words
-from pipeline.purposes.layout import Box, Layout, Plan, plan, with_logo
+from pipeline.purposes.layout import Box, Plan, plan, with_logo
 from pipeline.purposes.painting import draw_button, draw_logo, frame, lay, over_white, place_image
 from pipeline.purposes.palette import Palette, palette_of
 from pipeline.purposes.piece import Piece, Refused, Scalar, pixels_of
 from pipeline.purposes.scrim import lay_scrim
 from pipeline.purposes.text import Mark, marked
 from pipeline.purposes.typeset import Block, Fonts, Where, typeset
-from pipeline.values import Value
 
 Pixels = NDArray[np.uint8]
-HexOrAuto = Annotated[str, Field(pattern=r"^(auto|#[0-9A-Fa-f]{6})$")]
-
-
-class Template(Value):
-    """What the pieces of a campaign have in common.
-
-    paper, ink, accent: of the ground, the words and the button; auto: of the image's own hue. ink and accent are moved
-    towards black or white where they would not be read. font, bold: paths; empty: DejaVu Sans. least_px: the smallest
-    letters, in CSS px. scrim: the least shade between image and words that stand on it, 0 to 1.
-    """
-
-    layout: Layout = "auto"
-    paper: HexOrAuto = "auto"
-    ink: HexOrAuto = "auto"
-    accent: HexOrAuto = "auto"
-    font: str = ""
-    bold: str = ""
-    least_px: float = Field(default=12.0, ge=8, le=100)
-    scrim: float = Field(default=0.45, ge=0, le=1)
 
 
 @dataclass(frozen=True)

@@ -7,35 +7,16 @@ two classes' embeddings; with shares of 0 it is a plain item of a batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.noise import item_seeds
+from pipeline.model.recipe import Recipes, joined
 
 NEAR, FARTHER, FAR = 0.15, 0.35, 0.6  # shares of the way to another item
 ROWS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-@dataclass(frozen=True)
-class Recipes:
-    """labels, seeds, toward_labels, toward_seeds: int64 [N]; shares, label_shares: float32 [N] in 0 to 1."""
-
-    labels: NDArray[np.int64]
-    seeds: NDArray[np.int64]
-    toward_labels: NDArray[np.int64]
-    toward_seeds: NDArray[np.int64]
-    shares: NDArray[np.float32]
-    label_shares: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def row(self, index: int) -> dict[str, int | float]:
-        """One recipe as JSON scalars, for the manifest."""
-        names = ("label", "seed", "toward_label", "toward_seed", "share", "label_share")
-        return {name: getattr(self, field.name)[index].item() for name, field in zip(names, fields(self), strict=True)}
 
 
 @dataclass(frozen=True)
@@ -111,11 +92,7 @@ def sheet(
 def _way_to(label: int, seed: int, to_seed: int, steps: int) -> Recipes:
     """Even steps to another item, without the first, which is the chosen one."""
     whole = walk(label, seed, to_seed, steps + 1)
-    return Recipes(*(getattr(whole, field.name)[1:] for field in fields(whole)))
-
-
-def joined(*several: Recipes) -> Recipes:
-    return Recipes(*(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Recipes)))
+    return whole[1:]
 
 
 def _recipes(

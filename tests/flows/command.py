@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
+NO_FILTERS = "batches.samples.filters={copies: 0, odd: 1, confidence: 0, alike: false}"  # models of a few steps
 
 
 def command(workspace: Path, *arguments: str, **environment: str) -> dict[str, Any]:

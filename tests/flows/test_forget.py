@@ -24,7 +24,7 @@ from pipeline.adapters.store import FolderStore
 from pipeline.dataset.history import versions
 from pipeline.files import sha256_file
 from pipeline.media.image import encode_png
-from tests.flows.command import command, genloop
+from tests.flows.command import NO_FILTERS, command, genloop
 from tests.flows.test_data import refused, told
 from tests.unit.test_collect import folder
 
@@ -37,7 +37,8 @@ PARAMS = [
     "evaluate.classifier_steps=5",
     "evaluate.tstr_images=64",
     "promote.gates={nfd: {at_most: 1.0e+9}}",
-    "generate.count=20",
+    "batches.samples.count=20",
+    NO_FILTERS,
 ]
 
 
@@ -150,7 +151,7 @@ def own_images_are_rejected(workspace: Path, batch: str) -> None:
 def test_models_and_batches_of_it_are_told(workspace: Path) -> None:
     done = genloop(workspace, "run", "--json")
     assert done.returncode == 0, done.stderr
-    batch = json.loads(done.stdout)["batch"]["id"]
+    batch = json.loads(done.stdout)["batches"][0]["id"]
     own_images_are_rejected(workspace, batch)
     registry = Registry(f"sqlite:///{workspace}/var/mlflow.db", workspace / "var/mlartifacts")
     assert stands(workspace / "data/shards", pixels(7).tobytes())

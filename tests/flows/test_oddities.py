@@ -20,10 +20,11 @@ from pipeline.media.image import encode_png
 from pipeline.model.bundle import load_bundle
 from pipeline.settings import override_params
 from pipeline.stages import BUNDLE, SCORECARD, STAGES, VALIDATION, run_stage
-from tests.flows.command import genloop
+from tests.flows.command import NO_FILTERS, genloop
 
 ROOT = Path(__file__).parents[2]
-TINY = ["train.images_seen=640", "evaluate.classifier_steps=5", "evaluate.tstr_images=64", "generate.count=60"]
+TINY = ["train.images_seen=640", "evaluate.classifier_steps=5", "evaluate.tstr_images=64", "batches.samples.count=60"]
+TINY += [NO_FILTERS]
 LABELS = ["a/b", "../../etc/passwd", "日本\n語", "[bold]x[/bold]", " "]
 
 
@@ -54,7 +55,7 @@ def run(workspace: Path) -> Callable[..., tuple[dict[str, Any], list[dict[str, A
         done = genloop(workspace, "run", "--json", "--source", str(source), *overrides(*TINY, gates, *pairs))
         assert done.returncode == 0, done.stderr
         summary = dict(json.loads(done.stdout))
-        batch = workspace / "var/s3" / summary["batch"]["uri"].removeprefix("s3://")
+        batch = workspace / "var/s3" / summary["batches"][0]["uri"].removeprefix("s3://")
         return summary, pq.read_table(batch / "data").to_pylist()
 
     return run_on

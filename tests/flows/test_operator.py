@@ -18,11 +18,12 @@ import pytest
 
 from flows import records, services, wiring
 from pipeline.settings import override_params
+from tests.flows.command import NO_FILTERS
 
 SMALL = ["-S", "train.images_seen=3200", "-S", "evaluate.classifier_steps=30", "-S", "evaluate.tstr_images=500"]
-SMALL += ["-S", "promote.gates={nfd: {at_most: 100000.0}}", "-S", "generate.count=20"]
+SMALL += ["-S", "promote.gates={nfd: {at_most: 100000.0}}", "-S", "batches.samples.count=20", "-S", NO_FILTERS]
 STAGES = ["collect", "validate", "preprocess", "train", "evaluate"]
-TOLD = ("starting local services", "champion ", "register ", "generate ", *(f"{name} " for name in STAGES))
+TOLD = ("starting local services", "champion ", "register ", "screen ", "generate ", *(f"{name} " for name in STAGES))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_status_before_any_run_is_a_friendly_line(tmp_path: Path) -> None:
     done = genloop(tmp_path, {}, "status")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("No run yet in ") and "`genloop run`" in done.stdout
-    assert status(tmp_path) == {"snapshot": None, "model": None, "batch": None, "runs": []}
+    assert status(tmp_path) == {"snapshot": None, "model": None, "batches": [], "runs": []}
 
 
 def test_a_run_uses_the_servers_that_the_environment_names(
@@ -101,11 +102,11 @@ def test_a_run_uses_the_servers_that_the_environment_names(
     assert run["name"] == f"digits {summary['snapshot']['id'][:8]} → generator v1 champion"
     assert run["state_type"] == "COMPLETED"
     names = {task["name"] for task in httpx.post(f"{api}/task_runs/filter", json={}).json()}
-    assert {"collect sample://digits", "train", "promote generator v1", "deliver by generator v1", "push"} <= names
+    assert {"collect sample://digits", "train", "promote generator v1", "deliver samples by generator v1", "push"} <= names
     artifacts = {found["key"]: found for found in httpx.post(f"{api}/artifacts/filter", json={}).json()}
-    assert artifacts.keys() == {"scorecard", "samples", "batch"}
+    assert artifacts.keys() == {"scorecard", "samples", "batch-samples"}
     assert {row["metric"] for row in json.loads(artifacts["scorecard"]["data"])} == summary["model"]["scorecard"].keys()
-    assert summary["batch"]["uri"] in artifacts["batch"]["data"]
+    assert summary["batches"][0]["uri"] in artifacts["batch-samples"]["data"]
 
 
 def test_a_run_tells_what_it_does_and_nothing_else(first: tuple[dict[str, Any], str]) -> None:
@@ -182,7 +183,7 @@ def test_status_shows_the_champion_that_the_registry_has_now(
 def test_an_s3_that_stops_midway_is_retried_then_told_in_a_line(
     workspace: Path, first: tuple[dict[str, Any], str], elsewhere: dict[str, str]
 ) -> None:
-    command = [sys.executable, "-m", "flows.cli", "run", "-S", "generate.seed=1"]
+    command = [sys.executable, "-m", "flows.cli", "run", "-S", "batches.samples.seed=1"]
     environment = child_environment(workspace, elsewhere)
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
@@ -196,7 +197,7 @@ def test_an_s3_that_stops_midway_is_retried_then_told_in_a_line(
         assert run.wait(200) == 5
     assert told[-1].startswith("genloop: s3://genloop at http://127.0.0.1:")
     assert [line for line in told[:-1] if not line.startswith(TOLD)] == []
-    wanted = {"task_runs": {"name": {"any_": ["deliver by generator v1"]}}, "sort": "EXPECTED_START_TIME_DESC"}
+    wanted = {"task_runs": {"name": {"any_": ["deliver samples by generator v1"]}}, "sort": "EXPECTED_START_TIME_DESC"}
     failed = httpx.post(f"{elsewhere['PREFECT_API_URL']}/task_runs/filter", json=wanted).json()[0]
     assert (failed["state_type"], failed["run_count"]) == ("FAILED", 3)
     last = status(workspace)["runs"][0]

@@ -16,6 +16,7 @@ from typer.main import get_command
 
 from flows.cli import app
 from pipeline.media.image import encode_png
+from tests.flows.command import NO_FILTERS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -24,7 +25,8 @@ BLOCKS = [
     for block in re.findall(r"```\n(.*?)```", README, re.S)
     for line in block.splitlines()
 ]
-SMALL = ["train.images_seen=64", "evaluate.classifier_steps=2", "evaluate.tstr_images=64", "generate.count=20"]
+SMALL = ["train.images_seen=64", "evaluate.classifier_steps=2", "evaluate.tstr_images=64", "batches.samples.count=20"]
+SMALL += [NO_FILTERS]
 SMALL += ["promote.gates={nfd: {at_most: 1000000.0}}"]
 
 
@@ -77,5 +79,5 @@ def test_ones_own_images_in_a_workspace_elsewhere(tmp_path: Path) -> None:
     done = typed(command, "--json", *(word for pair in SMALL for word in ("-S", pair)))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["snapshot"]["items"] == 120
-    assert json.loads(done.stdout)["batch"]["items"] == 20
+    assert json.loads(done.stdout)["batches"][0]["items"] == 20
     assert typed("genloop status").returncode == 0

@@ -14,8 +14,11 @@ from pipeline.alike import SIDE
 from pipeline.collect.snapshot import collect
 from pipeline.generated import Generated, note, noted, read_generated
 from pipeline.manifest import read_manifest
+from pipeline.marks.credentials import Marker
+from pipeline.marks.reading import Claim
+from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.media.image import areas_of, encode_png
-from pipeline.settings import Collect
+from pipeline.settings import SIGNING, Collect
 from tests.unit.test_collect import folder
 
 BATCH = "b" * 16
@@ -126,3 +129,26 @@ def test_an_image_that_was_there_before_stands_when_one_like_it_is_made(tmp_path
     known(tmp_path, [variants(images[0])["jpeg"]])
     (tree / "a/real.png").touch()
     assert update() == [None, None]
+
+
+def test_our_mark_is_known_also_where_its_batch_is_not_and_a_strangers_is_not_believed(tmp_path: Path) -> None:
+    claim = Claim(
+        batch=BATCH, item=f"{BATCH}-00000001", index=1, model="m", version=1, snapshot="s",
+        made_at="2026-01-01T00:00:00Z", title="t",
+    )  # fmt: skip
+    ours, strangers = (
+        Marker(make_signer(SignerSettings(), folder)) for folder in (tmp_path / SIGNING, tmp_path / "elsewhere")
+    )
+    images = tiles()
+    tree = {
+        "a/ours.png": ours.mark(images[0], "image/png", claim),
+        "a/theirs.png": strangers.mark(images[1], "image/png", claim),
+        "a/plain.png": images[2],
+    }
+    folder(tmp_path / "s", tree)
+    places = [tmp_path / name for name in ("out", "kept", "ledgers")]
+    collect(Collect(source="s"), tmp_path, *places, generated=tmp_path / "generated")
+    table = read_manifest(tmp_path / "out")
+    told = dict(zip(table["path"].to_pylist(), table["problem"].to_pylist(), strict=True))
+    own = f"made by this system: in batch {BATCH}"
+    assert told == {"a/ours.png": own, "a/theirs.png": None, "a/plain.png": None}

@@ -25,7 +25,7 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
         ("train.batch=0", "train.batch = 0"),
         ("train.batch=", "train.batch = None"),
         ("promote.gates={nfd: {at_mots: 3}}", "unknown key 'promote.gates.nfd.at_mots'"),
-        ("generate.mix={a: -1}", "generate.mix.a = -1"),
+        ("batches.samples.mix={a: -1}", "batches.samples.mix.a = -1"),
         ("collect.source=", "collect.source = None"),
         ("collect.max_item_bytes=-1", "collect.max_item_bytes = -1"),
         ("train.loss=[", "-S 'train.loss=[' is not YAML"),
@@ -51,7 +51,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path: Path, pair: str,
         ("  size:", "  sise:", "unknown key 'preprocess.sise'"),
         ("  source: sample://digits", "", "collect: source should be a URI, or sources a list of them"),
         ("  z_dim: 64", "  z_dim: -3", "train.z_dim = -3: Input should be greater than 0"),
-        ("generate:\n", "generate: [\n", "not YAML"),
+        ("batches:", "batches: [", "not YAML"),
     ],
 )
 def test_a_file_with_a_mistake(tmp_path: Path, old: str, new: str, words: str) -> None:

@@ -34,9 +34,8 @@ def test_classes_end_in_the_other_class_with_the_same_latent() -> None:
     found = classes(3, 11, (1, 8), 2)
     assert found.toward_labels.tolist() == [1, 1, 8, 8]
     assert found.label_shares.tolist() == [0.5, 1, 0.5, 1]
-    assert found.row(3) == {
-        "label": 3, "seed": 11, "toward_label": 8, "toward_seed": 11, "share": 0.0, "label_share": 1.0,
-    }  # fmt: skip
+    assert found.labels[3] == 3 and found.seeds[3] == found.toward_seeds[3] == 11
+    assert found.shares[3] == 0 and found.toward_labels[3] == 8
 
 
 def test_recipes_are_int64_and_float32() -> None:
@@ -52,9 +51,9 @@ def test_a_cell_is_found_by_its_name() -> None:
     assert plan.captions == ("near", "farther", "far", "on the way to another", "toward digit 1", "toward digit 8")
     assert len(plan.recipes) == 1 + 6 * 4
     assert plan.index_of("B3") == plan.index_of("b3") == 1 + 4 + 2
-    assert plan.recipes.row(plan.index_of("B3"))["share"] == pytest.approx(0.35)
-    assert plan.recipes.row(plan.index_of("F4"))["toward_label"] == 8
-    assert plan.recipes.row(plan.index_of("D4"))["share"] == 1
+    assert plan.recipes.shares[plan.index_of("B3")] == pytest.approx(0.35)
+    assert plan.recipes.toward_labels[plan.index_of("F4")] == 8
+    assert plan.recipes.shares[plan.index_of("D4")] == 1
     for wrong in ("", "B", "3", "G1", "B5", "B0", "B-1", "B٣٣٣٣", "BB"):
         with pytest.raises(ValueError):
             plan.index_of(wrong)

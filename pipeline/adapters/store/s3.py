@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,13 @@ class S3Store:
     ) -> None:
         self.bucket = bucket
         self.settings = settings or ObjectSettings()
+        self._endpoint, self._credentials = endpoint, credentials
         self._bucket = Bucket(bucket, endpoint, credentials, self.settings)
         self._conditional: bool | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For worker processes, each of which has one client."""
+        return _opened, (self.bucket, self._endpoint, self._credentials, self.settings.model_dump_json())
 
     def put(self, key: str, data: bytes, content_type: str) -> None:
         check_key(key)
@@ -178,3 +184,8 @@ class S3Store:
             if (head := self.head(key)) and head.size == len(data):
                 return
         raise self._bucket.error("upload_fileobj", failure)
+
+
+@cache
+def _opened(bucket: str, endpoint: str, credentials: Path | None, settings: str) -> S3Store:
+    return S3Store(bucket, endpoint, credentials, ObjectSettings.model_validate_json(settings))

@@ -1,0 +1,206 @@
+"""Named orders into delivered batches: what is due, and all that one is made with."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flows import wiring
+from flows.beside import provenance, screen_of
+from flows.timing import work_receipt
+from pipeline.errors import GenloopError, ParamsError
+from pipeline.files import write_json
+from pipeline.marks.own import signer_settings
+from pipeline.orders import BatchOrder, Variations, period
+from pipeline.progress import bar
+from pipeline.settings import Params
+from pipeline.values import Batch, ModelVersion
+
+if TYPE_CHECKING:
+    from pipeline.adapters.registry import Registry
+    from pipeline.generate.batches import Stores
+    from pipeline.generate.order import Order
+
+KNOWN = Path("runs/delivered")
+
+
+def asked_of(params: Params, name: str) -> BatchOrder:
+    """Raises ParamsError where there is no such order."""
+    if name not in params.batches:
+        names = ", ".join(params.batches) or "there are none"
+        raise ParamsError(f"no order {name!r}", where="batches", remedy=f"params.yaml has: {names}")
+    return params.batches[name]
+
+
+def changed(params: Params, name: str, count: int | None, seed: int | None, around: str | None) -> BatchOrder:
+    """An order with what a person gave in place of its own. Raises ParamsError."""
+    asked = asked_of(params, name)
+    wanted = {key: value for key, value in {"count": count, "seed": seed}.items() if value is not None}
+    if around is None:
+        return asked.model_copy(update=wanted)
+    from pydantic import ValidationError
+
+    try:
+        purpose = Variations(kind="variations", around=around)
+    except ValidationError:
+        remedy = "give one such as 0123456789abcdef-00000042"
+        raise ParamsError("is no item's name", where=f"--around {around[:80]}", remedy=remedy) from None
+    return asked.model_copy(update={**wanted, "purpose": purpose})
+
+
+def delivered(workspace: Path, params: Params, name: str, asked: BatchOrder) -> Batch:
+    """By the champion, with the services that it takes."""
+    with wiring.environment_for_run(workspace, ("s3",)) as services:
+        services.wait()
+        wiring.store().check()
+        return deliver(workspace, params, name, asked, champion_of(workspace, params))
+
+
+def delivered_due(workspace: Path, params: Params) -> list[Batch]:
+    """All that the clock asks for, as a Prefect flow."""
+    with wiring.environment_for_run(workspace, ("s3", "prefect")) as services:
+        services.wait(timeout_s=120)
+        from flows.due import deliver_due
+
+        with wiring.prefect_failures():
+            return deliver_due(workspace, params)
+
+
+def champion_of(workspace: Path, params: Params) -> ModelVersion:
+    """Raises GenloopError where there is none."""
+    found = wiring.registry(workspace).champion(params.promote.name)
+    if found is None:
+        raise GenloopError("there is no champion yet", where=params.promote.name, remedy="`genloop run` first")
+    return found
+
+
+def due(params: Params) -> list[str]:
+    """Orders that the clock asks for; one that was delivered for this stretch of time already costs nothing."""
+    return [name for name, asked in params.batches.items() if asked.every not in ("run", "never")]
+
+
+def deliver(workspace: Path, params: Params, name: str, asked: BatchOrder, model: ModelVersion) -> Batch:
+    """One order by one model. Of two at the same time in one workspace the second waits, and finds it delivered."""
+    when = period(asked.every, datetime.now(UTC))
+    with tempfile.TemporaryDirectory() as temporary, _alone(workspace, name):
+        folder, registry = Path(temporary), wiring.registry(workspace)
+        model, around = _around(registry, asked, model)
+        bundle = registry.download_bundle(model, folder / "model")
+        screen = screen_of(registry, asked, model, folder)
+        order = _order(workspace, params, name, asked, when, registry, model, bundle, screen, around)
+        from pipeline.generate.batches import committed
+
+        store = wiring.stores(asked.bucket)
+        batch = committed(store, order)
+        if batch is None:
+            from pipeline.generate.part import Workplace
+            from pipeline.generate.publish import deliver as publish
+
+            at = Workplace(workspace, bundle, screen, store, signer_settings(), "")
+            with work_receipt(workspace, "generate"), bar("generate", "items") as show:
+                batch = publish(
+                    wiring.stores,
+                    order,
+                    at,
+                    provenance(workspace, registry, model),
+                    params.costs,
+                    lambda made: show(made, order.asked.count, name),
+                )
+        write_json(workspace / KNOWN / f"{name}.json", batch.model_dump())
+        return batch
+
+
+def regenerated(workspace: Path, registry: Registry, stores: Stores, item: str) -> tuple[bytes, dict[str, Any]]:
+    """An item's image again, as PNG, marked, and its row of the manifest. Raises BatchError where it is another one."""
+    from pipeline.generate.batches import find_batch, read_manifest
+    from pipeline.generate.find import batch_of, order_of, row_of
+    from pipeline.generate.part import claim_of
+    from pipeline.generate.regenerate import regenerate
+    from pipeline.marks.credentials import Marker
+    from pipeline.media.encoding import encode
+    from pipeline.model.bundle import load_bundle
+    from pipeline.orders import Encoding
+
+    batch = find_batch(stores, batch_of(item))
+    store = stores(batch.bucket)
+    manifest, row = read_manifest(store, batch), row_of(store, batch, item)
+    model = registry.version(batch.model, batch.version)
+    if row is None or model is None:
+        what = "the batch does not have it" if row is None else f"the registry has no {batch.model} v{batch.version}"
+        raise GenloopError(what, where=item, remedy="it may be withdrawn, or its model deleted")
+    order = order_of(manifest)
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = load_bundle(registry.download_bundle(model, Path(folder)))
+        pixels = regenerate(order, row, bundle, workspace, manifest["made_at"])
+    claim = claim_of(order, row["index"], item, manifest["made_at"])
+    return Marker(wiring.signer(workspace)).mark(encode(pixels, Encoding()), "image/png", claim), row
+
+
+def _around(registry: Registry, asked: BatchOrder, model: ModelVersion) -> tuple[ModelVersion, str]:
+    """By which model: variations are by the one that made the item. And the item."""
+    purpose = asked.purpose
+    if not isinstance(purpose, Variations):
+        return model, ""
+    from pipeline.generate.batches import find_batch
+    from pipeline.generate.find import batch_of
+
+    batch = find_batch(wiring.stores, batch_of(purpose.around))
+    found = registry.version(batch.model, batch.version)
+    if found is None:
+        raise GenloopError(f"the registry has no {batch.model} v{batch.version}", where=purpose.around)
+    return found, purpose.around
+
+
+def _recipe(item: str, classes: tuple[str, ...]) -> tuple[int, int] | None:
+    """Class and seed of an item."""
+    if not item:
+        return None
+    from pipeline.generate.batches import find_batch
+    from pipeline.generate.find import batch_of, row_of
+
+    batch = find_batch(wiring.stores, batch_of(item))
+    row = row_of(wiring.stores(batch.bucket), batch, item)
+    if row is None or row["share"] or row["label_share"]:
+        what = "the batch does not have it" if row is None else "is itself a variation, which has two seeds"
+        raise GenloopError(what, where=item, remedy="choose an item of another batch")
+    return (classes.index(row["label"]) if row["label"] in classes else 0), int(row["seed"])
+
+
+def _order(
+    workspace: Path,
+    params: Params,
+    name: str,
+    asked: BatchOrder,
+    when: str,
+    registry: Registry,
+    model: ModelVersion,
+    bundle: Path,
+    screen: Path | None,
+    around: str,
+) -> Order:
+    from pipeline.generate.order import make_order
+    from pipeline.generate.policies import fingerprints
+
+    classes = tuple(json.loads((bundle / "config.json").read_text())["classes"])
+    held_against = ""
+    if screen:
+        from pipeline.generate.screen import screen_id
+
+        held_against = screen_id(screen)
+    snapshot, code = registry.snapshot_of(model), fingerprints(asked, workspace)
+    recipe = _recipe(around, classes)
+    return make_order(name, asked, when, model, classes, snapshot, held_against, code, params.segments, recipe)
+
+
+@contextmanager
+def _alone(workspace: Path, name: str) -> Iterator[None]:
+    (workspace / "var").mkdir(exist_ok=True)
+    with (workspace / f"var/batch-{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

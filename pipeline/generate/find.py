@@ -1,0 +1,62 @@
+"""One item among those of a batch, by its name."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+from pipeline.adapters.store import Store
+from pipeline.errors import GenloopError
+from pipeline.generate.batches import read_manifest, read_object
+from pipeline.generate.order import Order
+from pipeline.generate.receipt import Receipt
+from pipeline.values import Batch
+
+ITEM = re.compile(r"([0-9a-f]{16})-(\d{8})(?:-[\w.-]{1,200})?")
+
+
+def batch_of(item: str) -> str:
+    """The batch that an item's name tells. Raises GenloopError where it is none."""
+    found = ITEM.fullmatch(item)
+    if not found:
+        raise GenloopError("is no item's name", where=item, remedy="they look like 0123456789abcdef-00000042")
+    return found[1]
+
+
+def is_item(text: str) -> bool:
+    return ITEM.fullmatch(text) is not None
+
+
+def order_of(manifest: dict[str, Any]) -> Order:
+    return Order.model_validate(manifest["order"])
+
+
+def receipts_of(manifest: dict[str, Any]) -> list[Receipt]:
+    return [Receipt.model_validate(part) for part in manifest["parts"]]
+
+
+def part_of(order: Order, item: str) -> int:
+    found = ITEM.fullmatch(item)
+    return int(found[2]) // order.asked.part_items if found else -1
+
+
+def row_of(store: Store, batch: Batch, item: str) -> dict[str, Any] | None:
+    """The item's row of the manifest; None where the batch has it no more."""
+    manifest = read_manifest(store, batch)
+    part = part_of(order_of(manifest), item)
+    for receipt in receipts_of(manifest):
+        if receipt.part == part:
+            for written in receipt.named("items"):
+                for row in read_rows(read_object(store, batch, written.name)):
+                    if row["item"] == item:
+                        return row
+    return None
+
+
+def read_rows(table: bytes) -> list[dict[str, Any]]:
+    """Of an item table, without what only the search for near-copies needs."""
+    import pyarrow.parquet as pq
+
+    names = [name for name in pq.read_schema(io.BytesIO(table)).names if name != "areas"]
+    return list(pq.read_table(io.BytesIO(table), columns=names).to_pylist())

@@ -1,0 +1,142 @@
+"""What candidates are held against: the training images of the model's data, in the features of its own classifier.
+
+Kept beside the model's run, so that a batch can be made where the data is not. Small greys of the training images
+stand in it: an erasure deletes it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.alike import SIDE, Looks
+from pipeline.evaluate.features import Classifier, classifier_id, features, load_classifier
+from pipeline.evaluate.kept import load_arrays, save_arrays
+from pipeline.evaluate.metrics import nearest
+from pipeline.evaluate.space import HOLDOUT, ShardsReader, kept_classifier, kept_features
+from pipeline.files import replacing_folder, sha256_file, sha256_json
+from pipeline.media.measures import looks
+from pipeline.settings import Evaluate
+
+CLASSIFIER, TRAINING = "classifier.safetensors", "training.safetensors"
+BLOCK = 1000
+SPREAD = 1e-3
+
+Floats = NDArray[np.float32]
+Tell = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of each of N images: its features; the distance to the nearest training image, as it is and between whitened
+    features; the share of the class that was asked for in the classifier's answer (1 without classes); and whether a
+    training image looks the same."""
+
+    features: Floats
+    distances: Floats
+    white_distances: Floats
+    confidences: Floats
+    copies: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Screen:
+    """training: float32 [M, 128], the features of the training images; whiten: [128, 128], what makes their covariance
+    one, so that a difference counts where training images hardly differ: on digits, noise, inverted and blank images
+    all lie farther out than 99% of held-out ones by it, and half of the noise does without.
+
+    held_out, white_held_out: float32 [K], ascending: how far held-out images are from the nearest training image, by
+    either. looks: of the training images.
+    """
+
+    net: Classifier
+    training: Floats
+    whiten: Floats
+    held_out: Floats
+    white_held_out: Floats
+    looks: Looks
+    labelled: bool
+
+    def judge(self, images_NCHW: NDArray[np.uint8], labels: NDArray[np.int64]) -> Judged:
+        found = features(self.net, images_NCHW)
+        distances, _ = nearest(found, self.training)
+        white, _ = nearest(found @ self.whiten, self._white)
+        copies = self.looks.alike(looks(images_NCHW, SIDE)) >= 0
+        return Judged(found, distances, white, self._confidences(found, labels), copies)
+
+    def limits(self, copies: float, odd: float) -> tuple[float, float]:
+        """Those quantiles of the held-out images' distances, the second between whitened features; copies of 0 and odd
+        of 1 let all pass."""
+        near = float(np.quantile(self.held_out, copies)) if copies > 0 else -np.inf
+        return near, float(np.quantile(self.white_held_out, odd)) if odd < 1 else np.inf
+
+    @cached_property
+    def _white(self) -> Floats:
+        return self.training @ self.whiten
+
+    @torch.inference_mode()
+    def _confidences(self, features_ND: Floats, labels: NDArray[np.int64]) -> Floats:
+        if not self.labelled:
+            return np.ones(len(features_ND), np.float32)
+        shares = self.net.head(torch.from_numpy(features_ND)).softmax(1)
+        found: Floats = shares.gather(1, torch.from_numpy(labels)[:, None])[:, 0].numpy()
+        return found
+
+
+def make_screen(settings: Evaluate, shards: ShardsReader, evaluators: Path, folder: Path, tell: Tell) -> str:
+    """Write it to `folder` from what the evaluation kept; its id. Made anew only where that is not there."""
+    kept = evaluators / classifier_id(shards.meta.id, settings)
+    net = kept_classifier(settings, shards, evaluators, tell)
+    encode = partial(features, net)
+    training = kept_features(encode, shards.train_images, kept / "train.safetensors", partial(tell, "features"))
+    holdout = kept_features(encode, shards.holdout_images, kept / HOLDOUT, partial(tell, "features"))
+    areas = [looks(shards.train_images[i : i + BLOCK], SIDE) for i in range(0, len(training), BLOCK)]
+    small = training.astype(np.float16)
+    kept_training, whiten = small.astype(np.float32), _whitening(small.astype(np.float64))
+    arrays: dict[str, NDArray[Any]] = {
+        "features": small,
+        "areas": np.concatenate(areas),
+        "whiten": whiten,
+        "held_out": np.sort(nearest(holdout, kept_training)[0]),
+        "white_held_out": np.sort(nearest(holdout @ whiten, kept_training @ whiten)[0]),
+    }
+    with replacing_folder(folder) as temporary:
+        shutil.copyfile(kept / CLASSIFIER, temporary / CLASSIFIER)
+        save_arrays(temporary / TRAINING, arrays, {"labelled": str(int(len(shards.meta.classes) > 1))})
+    return screen_id(folder)
+
+
+def screen_id(folder: Path) -> str:
+    return sha256_json([sha256_file(folder / name) for name in (CLASSIFIER, TRAINING)])[:16]
+
+
+def load_screen(folder: Path) -> Screen:
+    """Raises GenloopError where a file is missing or damaged."""
+    arrays, about = load_arrays(folder / TRAINING)
+    return Screen(
+        net=load_classifier(folder / CLASSIFIER),
+        training=arrays["features"].astype(np.float32),
+        whiten=arrays["whiten"],
+        held_out=arrays["held_out"],
+        white_held_out=arrays["white_held_out"],
+        looks=Looks(arrays["areas"]),
+        labelled=about["labelled"] == "1",
+    )
+
+
+def _whitening(features_ND: NDArray[np.float64]) -> Floats:
+    """float32 [D, D]. A thousandth of the mean variance is added on every axis: features that never fire have none."""
+    covariance = np.cov(features_ND, rowvar=False)
+    values, vectors = np.linalg.eigh(
+        covariance + SPREAD * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    )
+    found: Floats = (vectors / np.sqrt(np.maximum(values, 1e-12))).astype(np.float32)
+    return found
