@@ -35,8 +35,8 @@ class Filters(Value):
     """What is dropped of the candidates.
 
     copies, odd: a candidate's distance to the nearest training image, in the features of the dataset's classifier, is
-    compared with those of held-out images; below the first quantile of them, or, between whitened features, above the
-    second, it is dropped.
+    compared with those of held-out images; below the first quantile of them it is dropped, and, between whitened
+    features and some thousand training images, above the second.
     confidence: of the classifier in the class that was asked for. alike: near-copies by sight, of training images and
     within the batch. policies: functions of the user's, see pipeline/generate/policies.py. blocklist: a folder of
     images, near-copies of which are dropped.

@@ -12,7 +12,8 @@ LOOK_S = 0.02
 class PeakMemory:
     """Largest memory together, shared pages counted once (PSS; Linux). beyond: of it, what is more than at first."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, look_s: float = LOOK_S) -> None:
+        self._look_s = look_s  # to look costs milliseconds a process
         self.bytes, self._process, self._ended = 0, psutil.Process(pid), threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -30,7 +31,7 @@ class PeakMemory:
         return self.bytes - self._first
 
     def _watch(self) -> None:
-        while not self._ended.wait(LOOK_S):
+        while not self._ended.wait(self._look_s):
             self.bytes = max(self.bytes, self._now())
 
     def _now(self) -> int:

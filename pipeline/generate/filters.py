@@ -54,13 +54,12 @@ def judge(
     distances, confidences = np.full(count, np.nan, np.float32), np.full(count, np.nan, np.float32)
     features = None
     if screen is not None:
-        judged = screen.judge(images_NCHW, labels)
+        judged = screen.judge(images_NCHW, labels, filters.copies)
         features, distances, confidences = judged.features, judged.distances, judged.confidences
-        near, far = screen.limits(filters.copies, filters.odd)
-        _drop(reasons, distances < near, COPY)
+        _drop(reasons, judged.too_near, COPY)
         if filters.alike:
             _drop(reasons, judged.copies, LOOKS_TRAINED)
-        _drop(reasons, judged.white_distances > far, ODD)
+        _drop(reasons, distances > screen.farthest(filters.odd), ODD)
         if not varied:
             _drop(reasons, confidences < filters.confidence, UNSURE)
     names = tuple(classes[label] if classes else None for label in labels)

@@ -58,14 +58,16 @@ def rendered(template: str, **told: Any) -> str:
 
 
 def _sheet(items: Sequence[Item], side: int, columns: int) -> bytes:
-    """PNG, transparent where nothing is."""
+    """PNG, white or transparent where nothing is."""
     from PIL import Image
 
-    sheet = Image.new("RGBA", (columns * side, max(1, -(-len(items) // columns)) * side))
+    channels = max((item.small.shape[2] for item in items), default=1)
+    mode, paper = {1: ("L", 255), 3: ("RGB", (255, 255, 255)), 4: ("RGBA", (0, 0, 0, 0))}[channels]
+    sheet = Image.new(mode, (columns * side, max(1, -(-len(items) // columns)) * side), paper)  # type: ignore[arg-type]
     for i, item in enumerate(items):
         height, width, _ = item.small.shape
         scale = max(1, side // max(height, width))
-        shown = picture(item.small).convert("RGBA").resize((width * scale, height * scale), Image.Resampling.NEAREST)
+        shown = picture(item.small).convert(mode).resize((width * scale, height * scale), Image.Resampling.NEAREST)
         left, top = (side - shown.width) // 2, (side - shown.height) // 2
         sheet.paste(shown, ((i % columns) * side + left, (i // columns) * side + top))
     out = io.BytesIO()

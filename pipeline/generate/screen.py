@@ -29,6 +29,8 @@ from pipeline.settings import Evaluate
 CLASSIFIER, TRAINING = "classifier.safetensors", "training.safetensors"
 BLOCK = 1000
 SPREAD = 1e-3
+SOME, FITTED, AXES = 4096, 10_000, 12
+NEAREST, ROUNDING = 32, 1.0001
 
 Floats = NDArray[np.float32]
 Tell = Callable[[str, int, int], None]
@@ -36,13 +38,13 @@ Tell = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Judged:
-    """Of each of N images: its features; the distance to the nearest training image, as it is and between whitened
-    features; the share of the class that was asked for in the classifier's answer (1 without classes); and whether a
-    training image looks the same."""
+    """Of each of N images: its features; whether it lies too near to a training image; how far it lies, between
+    whitened features, from the nearest of some of these; the share of the class that was asked for in the classifier's
+    answer (1 without classes); and whether a training image looks the same."""
 
     features: Floats
+    too_near: NDArray[np.bool_]
     distances: Floats
-    white_distances: Floats
     confidences: Floats
     copies: NDArray[np.bool_]
 
@@ -53,8 +55,8 @@ class Screen:
     one, so that a difference counts where training images hardly differ: on digits, noise, inverted and blank images
     all lie farther out than 99% of held-out ones by it, and half of the noise does without.
 
-    held_out, white_held_out: float32 [K], ascending: how far held-out images are from the nearest training image, by
-    either. looks: of the training images.
+    held_out: float32 [K], ascending: how far held-out images are from the nearest training image; white_held_out: the
+    same of whitened features, from the nearest of some. looks: of the training images.
     """
 
     net: Classifier
@@ -65,22 +67,45 @@ class Screen:
     looks: Looks
     labelled: bool
 
-    def judge(self, images_NCHW: NDArray[np.uint8], labels: NDArray[np.int64]) -> Judged:
+    def judge(self, images_NCHW: NDArray[np.uint8], labels: NDArray[np.int64], copies: float) -> Judged:
+        """copies: the quantile of held-out images' distances below which an image is too near; 0 lets all pass."""
         found = features(self.net, images_NCHW)
-        distances, _ = nearest(found, self.training)
-        white, _ = nearest(found @ self.whiten, self._white)
-        copies = self.looks.alike(looks(images_NCHW, SIDE)) >= 0
-        return Judged(found, distances, white, self._confidences(found, labels), copies)
+        return Judged(
+            features=found,
+            too_near=self._within(found, float(np.quantile(self.held_out, copies)) if copies > 0 else 0.0),
+            distances=nearest(found @ self.whiten, self._white)[0],
+            confidences=self._confidences(found, labels),
+            copies=self.looks.alike(looks(images_NCHW, SIDE)) >= 0,
+        )
 
-    def limits(self, copies: float, odd: float) -> tuple[float, float]:
-        """Those quantiles of the held-out images' distances, the second between whitened features; copies of 0 and odd
-        of 1 let all pass."""
-        near = float(np.quantile(self.held_out, copies)) if copies > 0 else -np.inf
-        return near, float(np.quantile(self.white_held_out, odd)) if odd < 1 else np.inf
+    def farthest(self, odd: float) -> float:
+        """The distance that is this quantile of the held-out images'; of 1, none."""
+        return float(np.quantile(self.white_held_out, odd)) if odd < 1 else np.inf
+
+    def _within(self, found: Floats, radius: float) -> NDArray[np.bool_]:
+        """bool [N]: whether a training image lies nearer than that. On few axes none is farther than it is in full."""
+        if radius <= 0:
+            return np.zeros(len(found), bool)
+        near, (tree, axes) = np.zeros(len(found), bool), self._tree
+        for start in range(0, len(found), BLOCK):
+            some = found[start : start + BLOCK]
+            _, rows = tree.query(some @ axes, NEAREST, distance_upper_bound=radius * ROUNDING)
+            there = rows < len(self.training)
+            apart = np.linalg.norm(self.training[np.where(there, rows, 0)] - some[:, None], axis=2)
+            near[start : start + BLOCK] = (there & (apart < radius)).any(1)
+        return near
+
+    @cached_property
+    def _tree(self) -> tuple[Any, Floats]:
+        from scipy.spatial import cKDTree
+
+        spread = np.cov(self.training[:: -(-len(self.training) // FITTED)], rowvar=False)
+        axes = np.linalg.eigh(spread)[1][:, -AXES:].astype(np.float32)
+        return cKDTree(self.training @ axes), axes
 
     @cached_property
     def _white(self) -> Floats:
-        return self.training @ self.whiten
+        return some_of(self.training) @ self.whiten
 
     @torch.inference_mode()
     def _confidences(self, features_ND: Floats, labels: NDArray[np.int64]) -> Floats:
@@ -106,12 +131,17 @@ def make_screen(settings: Evaluate, shards: ShardsReader, evaluators: Path, fold
         "areas": np.concatenate(areas),
         "whiten": whiten,
         "held_out": np.sort(nearest(holdout, kept_training)[0]),
-        "white_held_out": np.sort(nearest(holdout @ whiten, kept_training @ whiten)[0]),
+        "white_held_out": np.sort(nearest(holdout @ whiten, some_of(kept_training) @ whiten)[0]),
     }
     with replacing_folder(folder) as temporary:
         shutil.copyfile(kept / CLASSIFIER, temporary / CLASSIFIER)
         save_arrays(temporary / TRAINING, arrays, {"labelled": str(int(len(shards.meta.classes) > 1))})
     return screen_id(folder)
+
+
+def some_of(training_MD: Floats) -> Floats:
+    """A few thousand of the training images, evenly: enough to tell what is like none of them."""
+    return np.ascontiguousarray(training_MD[:: max(1, len(training_MD) // SOME)])
 
 
 def screen_id(folder: Path) -> str:

@@ -46,6 +46,7 @@ from tests.peak import PeakMemory
 
 LIMIT, SECONDS = 0.8, 4.0
 MARKING = ("mark", "read back and verify")
+STEPS = ("sample", "screen", "encode", "mark", "pack and show", "upload", "read back and verify")
 OPEN = {"copies": 0.001, "odd": 1.0, "confidence": 0.0, "alike": True}
 
 
@@ -120,6 +121,7 @@ def steps_of(task: Task) -> dict[str, Callable[[], object]]:
     plain = [encode(sized(images[item.row], images.shape[-1]), order.asked.image) for item in items]
     claim = claim_of(order, 0, "x", task.at.made_at)
     blobs = part._blobs(task, kit, clock, items, recipes, verdicts)
+    part._upload(task, blobs)  # for who reads it back
     return {
         "sample": lambda: kit.bundle.make(recipes),
         "screen": screened,
@@ -133,7 +135,7 @@ def steps_of(task: Task) -> dict[str, Callable[[], object]]:
 
 def rates(order: Order, at: Workplace, seconds: float) -> dict[str, float]:
     """Items a second of each step alone, on all cores at once."""
-    cores, names = os.cpu_count() or 1, list(steps_of(Task(order, 0, at)))
+    cores, names = os.cpu_count() or 1, STEPS
     found = {}
     for name in names:
         jobs = [Job(Task(order, worker, at), name, seconds, worker) for worker in range(cores)]
@@ -156,7 +158,7 @@ def main() -> None:
         alone_rates = rates(order_of(made, chosen.items, chosen.part_items, 0), at, SECONDS)
         order = order_of(made, chosen.items, chosen.part_items, 1)
         card = Scorecard(model="m", shards="s", space="", samples=0, metrics={}, floor={})
-        with PeakMemory(os.getpid()) as peak, bar("batch", "items") as show:
+        with PeakMemory(os.getpid(), look_s=1) as peak, bar("batch", "items") as show:
             start = time.perf_counter()
             provenance = Provenance(scorecard=card, tags={})
             tell = partial(show, total=chosen.items, note="")

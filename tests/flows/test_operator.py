@@ -102,7 +102,8 @@ def test_a_run_uses_the_servers_that_the_environment_names(
     assert run["name"] == f"digits {summary['snapshot']['id'][:8]} → generator v1 champion"
     assert run["state_type"] == "COMPLETED"
     names = {task["name"] for task in httpx.post(f"{api}/task_runs/filter", json={}).json()}
-    assert {"collect sample://digits", "train", "promote generator v1", "deliver samples by generator v1", "push"} <= names
+    wanted = {"collect sample://digits", "train", "promote generator v1", "deliver samples by generator v1", "push"}
+    assert wanted <= names
     artifacts = {found["key"]: found for found in httpx.post(f"{api}/artifacts/filter", json={}).json()}
     assert artifacts.keys() == {"scorecard", "samples", "batch-samples"}
     assert {row["metric"] for row in json.loads(artifacts["scorecard"]["data"])} == summary["model"]["scorecard"].keys()

@@ -67,6 +67,15 @@ def test_copies_of_training_images_are_dropped_and_new_ones_are_not(screen: Scre
     assert sum(map(bool, fresh)) <= 0.02 * len(fresh)
 
 
+def test_what_is_too_near_is_found_as_by_comparing_with_all(screen: Screen) -> None:
+    images, labels = digits()
+    for quantile in (0.001, 0.2, 0.8):
+        judged = screen.judge(images[1500:], labels[1500:], quantile)
+        apart = np.linalg.norm(judged.features[:, None] - screen.training, axis=2).min(1)
+        assert np.array_equal(judged.too_near, apart < np.quantile(screen.held_out, quantile))
+    assert 0.5 < judged.too_near.mean() < 1
+
+
 def test_what_is_no_digit_or_another_one_is_dropped(screen: Screen) -> None:
     images, labels = digits()
     noise = np.random.default_rng(0).integers(0, 256, (50, 1, 16, 16), dtype=np.uint8)
