@@ -37,6 +37,7 @@ def through(proxy: FaultyS3, variables: dict[str, str], monkeypatch: pytest.Monk
     return S3Store(BUCKET, proxy.url, settings=ObjectSettings.model_validate(settings))
 
 
+@pytest.mark.slow
 def test_with_a_tenth_of_requests_failing_all_is_right_to_the_byte(
     embedded: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,7 @@ def run(workspace: Path) -> Callable[..., tuple[dict[str, Any], list[dict[str, A
     return run_on
 
 
+@pytest.mark.slow
 def test_unlabelled_colour_at_another_size(
     run: Callable[..., tuple[dict[str, Any], list[dict[str, Any]]]], tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_labels_are_only_text_and_bad_files_are_named(
     assert len(pq.read_table(again / "data")) == 7
 
 
+@pytest.mark.slow
 def test_one_class_alone_is_trained_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for split, count in (("train", 120), ("test", 40)):
         (tmp_path / "source" / split / "only").mkdir(parents=True)
