@@ -15,7 +15,6 @@ from flows import wiring
 from flows.beside import provenance, screen_of
 from flows.timing import work_receipt
 from pipeline.errors import GenloopError, ParamsError
-from pipeline.files import write_json
 from pipeline.marks.own import signer_settings
 from pipeline.orders import BatchOrder, Variations, period
 from pipeline.progress import bar
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.generate.batches import Stores
     from pipeline.generate.order import Order
-
-KNOWN = Path("runs/delivered")
 
 
 def asked_of(params: Params, name: str) -> BatchOrder:
@@ -112,7 +109,6 @@ def deliver(workspace: Path, params: Params, name: str, asked: BatchOrder, model
                     params.costs,
                     lambda made: show(made, order.asked.count, name),
                 )
-        write_json(workspace / KNOWN / f"{name}.json", batch.model_dump())
         return batch
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from pipeline.adapters.versions import Versions
 from pipeline.dataset.history import Version, tags, versions
-from pipeline.dataset.page import rendered
+from pipeline.dataset.page import HERE
 from pipeline.errors import GenloopError
 from pipeline.files import link, replacing_folder, write_text
+from pipeline.page import rendered
 
 
 def docs_site(workspace: Path, out: Path) -> Path:
@@ -18,7 +19,7 @@ def docs_site(workspace: Path, out: Path) -> Path:
     for version in reversed(known):
         called = ", ".join(name for name, number in names.items() if number == version.number)
         rows.append((version, called, _checks(store, version, out)))
-    write_text(out / "index.html", rendered("log.html", title="Dataset versions", rows=rows))
+    write_text(out / "index.html", rendered(HERE, "log.html", title="Dataset versions", rows=rows))
     return out / "index.html"
 
 

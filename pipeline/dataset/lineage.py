@@ -11,7 +11,7 @@ from typing import Literal
 from pipeline.adapters.registry import Registry
 from pipeline.dataset.history import Version, version_of, versions
 from pipeline.errors import GenloopError
-from pipeline.generate.batches import COMMIT, Stores, batches, find_batch, home
+from pipeline.generate.batches import Stores, batches, find_batch, is_committed
 from pipeline.generate.find import batch_of, is_item, row_of
 from pipeline.values import Batch, ModelVersion
 
@@ -151,7 +151,7 @@ class Walker:
         return Node("model", f"{model.name} v{model.version}", f"{model.name} v{model.version}", facts)
 
     def _batch_node(self, batch: Batch) -> Node:
-        there = self.stores(batch.bucket).get(f"{home(batch)}/{COMMIT}")
+        there = is_committed(self.stores(batch.bucket), batch)
         facts = {"order": batch.order, "items": f"{batch.items:,}", "uri": batch.uri}
         return Node("batch", batch.id, batch.id, facts | {"status": "committed" if there else "not committed"})
 

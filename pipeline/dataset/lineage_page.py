@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pipeline.dataset.lineage import KINDS, Lineage, Node
-from pipeline.dataset.page import rendered
+from pipeline.dataset.page import HERE
+from pipeline.page import rendered
 
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 236, 96, 64, 18, 12  # pixels
 SHOWN = 40  # boxes of a kind
@@ -31,6 +32,7 @@ def lineage_page(line: Lineage) -> str:
             boxes[node.key] = Box(x, y, node, lines, node.key == line.focus)
     edges = [(boxes[a], boxes[b]) for a, b in line.edges if a in boxes and b in boxes]
     return rendered(
+        HERE,
         "lineage.html",
         title=f"Lineage of {line.nodes[line.focus].title}",
         boxes=list(boxes.values()),

@@ -13,11 +13,13 @@ from pipeline.dataset.history import Version
 from pipeline.dataset.profile import BINS
 from pipeline.manifest import read_rows
 from pipeline.media.image import PLUGINS, thumbnail
+from pipeline.page import rendered
 from pipeline.parallel import Limits, each
 
 SHOWN = 60  # pictures of each kind, evenly over the paths
 SIDE = 64
 LIMITS = Limits(timeout_s=10, memory_bytes=3 * 2**30)  # among the quarantined is what a decoder died of
+HERE = Path(__file__).parent
 TITLES = {"added": "Added", "removed": "Removed", "relabelled": "Under another label"}
 
 
@@ -38,7 +40,9 @@ class Bars(NamedTuple):
 
 def difference_page(before: Version, after: Version, found: Difference) -> str:
     names = ("id", "at", "by", "why", "items", "accepted", "rejected")
-    return _rendered(
+    return rendered(
+        HERE,
+        "page.html",
         title=f"Dataset version {before.number} → {after.number}",
         heads=[f"version {version.number}" for version in (before, after)],
         facts=[(name, [getattr(version, name) for version in (before, after)]) for name in names],
@@ -51,19 +55,9 @@ def difference_page(before: Version, after: Version, found: Difference) -> str:
 def quarantine_page(kinds: Mapping[str, Sequence[Item]]) -> str:
     """kinds: rejected items by reason."""
     shown = sorted(kinds.items(), key=lambda pair: -len(pair[1]))
-    return _rendered(title="Quarantine", kinds=[(why, len(items), _pictures(items)) for why, items in shown])
-
-
-def _rendered(**told: object) -> str:
-    return rendered("page.html", **told)
-
-
-def rendered(template: str, **told: object) -> str:
-    """One of the pages of this folder."""
-    from jinja2 import Environment, FileSystemLoader
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    return pages.get_template(template).render(**told)
+    return rendered(
+        HERE, "page.html", title="Quarantine", kinds=[(why, len(items), _pictures(items)) for why, items in shown]
+    )
 
 
 def _pictures(items: Sequence[Item]) -> list[Picture]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.evaluate.directions import DIRECTIONS, MEANINGS
+from pipeline.page import pages_in
 from pipeline.values import Scorecard
 
 CAPTIONS = {
@@ -38,9 +39,7 @@ def report(
     pictures: Mapping[str, bytes],
 ) -> str:
     """HTML. curves: the text of curves.csv; pictures: PNG bytes by the names of the album."""
-    from jinja2 import Environment, FileSystemLoader
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    pages = pages_in(Path(__file__).parent)
     encoded = {name: base64.b64encode(data).decode() for name, data in pictures.items()}
     pages.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
     return pages.get_template("report.html").render(

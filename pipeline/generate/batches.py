@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.adapters.store import Store
@@ -12,6 +13,7 @@ from pipeline.generate.order import Order
 from pipeline.values import Batch
 
 COMMIT, MANIFEST, RECORD, WITHDRAWN = "_COMMITTED.json", "manifest.json", "record.json", "withdrawn.json"
+STARTED, EXCLUDED = "started.json", "excluded.json"  # of a batch that is being made
 INDEX = "index/"  # in the environment's bucket: a small object for each batch, wherever that lies
 
 Stores = Callable[[str], Store]  # of a bucket; of none, the environment's
@@ -33,10 +35,15 @@ def committed(store: Store, order: Order) -> Batch | None:
     return Batch.model_validate(json.loads(found)["batch"]) if found else None
 
 
-def batches(stores: Stores) -> Iterator[Batch]:
-    """Every batch that is committed."""
+def is_committed(store: Store, batch: Batch) -> bool:
+    return store.head(f"{home(batch)}/{COMMIT}") is not None
+
+
+def batches(stores: Stores, but: Collection[str] = ()) -> Iterator[Batch]:
+    """Every batch that is committed. but: ids of those that are not asked for."""
     for key in stores("").keys(INDEX):
-        if (batch := _listed(stores, key)) and stores(batch.bucket).get(f"{home(batch)}/{COMMIT}"):
+        batch = None if PurePosixPath(key).stem in but else _listed(stores, key)
+        if batch and is_committed(stores(batch.bucket), batch):
             yield batch
 
 

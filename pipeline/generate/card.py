@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.generate.gallery import rendered
+from pipeline.generate.gallery import PAGES
 from pipeline.generate.order import wanted
 from pipeline.generate.receipt import Receipt
 from pipeline.generate.release import Release
+from pipeline.page import rendered
 
 SHOWN = 20
 MEASURES = ("nfd", "precision", "recall", "coverage", "memorised", "label_accuracy", "tstr")
@@ -52,6 +53,7 @@ def index_page(told: Release, receipts: Sequence[Receipt], test_signer: bool) ->
     previews = [w.name for receipt in shown for w in receipt.named("gallery") if "/preview-" in w.name]
     made, names = counts_of(receipts), order.classes or ("",)
     return rendered(
+        PAGES,
         "index.html",
         title=f"{order.name} · {told.batch.id}",
         batch=told.batch,

@@ -1,13 +1,18 @@
-"""One item among those of a batch, by its name."""
+"""Items of a batch: one by its name, or of all of them some columns."""
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.adapters.store import Store
-from pipeline.errors import GenloopError
+from pipeline.alike import SIDE
+from pipeline.errors import GenloopError, ParamsError
 from pipeline.generate.batches import read_manifest, read_object
 from pipeline.generate.order import Order
 from pipeline.generate.receipt import Receipt
@@ -60,3 +65,28 @@ def read_rows(table: bytes) -> list[dict[str, Any]]:
 
     names = [name for name in pq.read_schema(io.BytesIO(table)).names if name != "areas"]
     return list(pq.read_table(io.BytesIO(table), columns=names).to_pylist())
+
+
+def columns(store: Store, base: str, receipts: Sequence[Receipt], names: list[str]) -> Any:
+    """pyarrow.Table of the items of these parts. base: the batch's prefix.
+
+    Raises ParamsError where the items do not have such a column, GenloopError where an object is lost.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = []
+    for key in (f"{base}/{written.name}" for receipt in receipts for written in receipt.named("items")):
+        data = store.get(key)
+        if data is None:
+            raise GenloopError("a batch lacks it", where=store.uri(key), remedy="get it back from a backup")
+        if missing := sorted(set(names) - set(pq.read_schema(io.BytesIO(data)).names)):
+            raise ParamsError(f"its items have no {', '.join(missing)}", where=base, remedy="switch a filter on")
+        tables.append(pq.read_table(io.BytesIO(data), columns=names))
+    return pa.concat_tables(tables)
+
+
+def areas_in(table: Any) -> NDArray[np.uint8]:
+    """uint8 [N, 16, 16] of a table's column `areas`; none of no table."""
+    joined = b"" if table is None else b"".join(table.column("areas").to_pylist())
+    return np.frombuffer(joined, np.uint8).reshape(-1, SIDE, SIDE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,9 @@ from pipeline.generate.layouts import Blob
 from pipeline.generate.making import Sign, digest
 from pipeline.generate.order import Order
 from pipeline.media.encoding import picture
+from pipeline.page import rendered
 
+PAGES = Path(__file__).parent / "pages"
 COLUMNS = 25
 PREVIEW = 100
 LEAST = 48  # pixels a side that an image has on a sheet
@@ -32,7 +33,7 @@ def page_blobs(order: Order, part: int, items: Sequence[Item], sign: Sign) -> li
     ]
     title = f"{order.name}: part {part + 1} of {order.parts}"
     sheet_name = blobs[0].name.rpartition("/")[2]
-    page = rendered("part.html", title=title, order=order, sheet=sheet_name, tiles=tiles, side=side).encode()
+    page = rendered(PAGES, "part.html", title=title, order=order, sheet=sheet_name, tiles=tiles, side=side).encode()
     blobs.append(Blob(blobs[0].name.removesuffix("png") + "html", page, HTML))
     if part == 0:
         some = [shown[i] for i in np.linspace(0, len(shown) - 1, min(len(shown), PREVIEW)).astype(int)]
@@ -48,13 +49,6 @@ def cell(size: int) -> int:
 def _marked(name: str, sheet: bytes, sign: Sign) -> Blob:
     data = sign(name, sheet)
     return Blob(f"{name}-{digest(data)}.png", data, "image/png")
-
-
-def rendered(template: str, **told: Any) -> str:
-    from jinja2 import Environment, FileSystemLoader
-
-    pages = Environment(loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True, trim_blocks=True)
-    return pages.get_template(template).render(**told)
 
 
 def _sheet(items: Sequence[Item], side: int, columns: int) -> bytes:

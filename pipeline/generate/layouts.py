@@ -35,6 +35,11 @@ def contents(layout: str, blobs: Sequence[Blob]) -> Iterator[bytes]:
     return READERS[layout](blobs)
 
 
+def file_name(part: int, item: str, sha256: str, form: str) -> str:
+    """Of an item that is a plain file."""
+    return f"images/{part:05d}/{item}-{sha256[:8]}.{SUFFIX[form]}"
+
+
 def parquet_bytes(table: Any) -> bytes:
     import pyarrow.parquet as pq
 
@@ -75,13 +80,13 @@ def _parquet_contents(blobs: Sequence[Blob]) -> Iterator[bytes]:
 
 def _files(form: str, place: str, items: Sequence[Item], table: Any) -> list[Blob]:
     """A folder a part with a line for each file, in the convention of datasets' imagefolder."""
-    folder = f"images/{place.partition('-')[0]}"
-    blobs = [Blob(f"{folder}/{item.id}-{item.sha256[:8]}.{SUFFIX[form]}", item.data, MIME[form]) for item in items]
+    part = int(place.partition("-")[0])
+    blobs = [Blob(file_name(part, item.id, item.sha256, form), item.data, MIME[form]) for item in items]
     lines = [
         json.dumps({"file_name": blob.name.rpartition("/")[2], **told}, ensure_ascii=False)
         for blob, told in zip(blobs, table.select(TOLD).to_pylist(), strict=True)
     ]
-    return [*blobs, Blob(f"{folder}/metadata.jsonl", ("\n".join(lines) + "\n").encode(), LINES_TYPE)]
+    return [*blobs, Blob(f"images/{part:05d}/metadata.jsonl", ("\n".join(lines) + "\n").encode(), LINES_TYPE)]
 
 
 def _files_contents(blobs: Sequence[Blob]) -> Iterator[bytes]:

@@ -7,12 +7,14 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.files import sha256_file
 from pipeline.generate.items import Item
 from pipeline.generate.layouts import Blob
 from pipeline.generate.order import Order, Slots, slots
@@ -20,6 +22,9 @@ from pipeline.media.encoding import sized
 from pipeline.model.recipe import Recipes, plain
 from pipeline.orders import Ads, Sprites, Textures, Variations
 from pipeline.purposes.piece import Piece, Refused
+
+if TYPE_CHECKING:
+    from pipeline.purposes.campaign import Campaign
 
 Pixels = NDArray[np.uint8]
 Sign = Callable[[str, bytes], bytes]  # name of a picture, PNG -> marked
@@ -108,15 +113,25 @@ def _around(order: Order, part: int) -> Plan:
 
 
 def _ads(purpose: Ads, name: str, image_CHW: Pixels, workspace: Path) -> Iterator[Piece | Refused]:
-    from pipeline.purposes.campaign import facts_of, read_campaign, read_logo
+    from pipeline.purposes.campaign import facts_of
     from pipeline.purposes.creative import compose
 
     path = workspace / purpose.campaign
-    campaign = read_campaign(path)
+    campaign, logos = _campaign(path, sha256_file(path))
     for piece, text, format in campaign.pieces():
         variant = piece.removeprefix(f"{campaign.name}-")
-        made = compose(f"{name}-{variant}", image_CHW, text.words(), format, purpose.template, read_logo(path, text))
+        logo = logos[text.line]
+        made = compose(f"{name}-{variant}", image_CHW, text.words(), format, purpose.template, logo)
         yield Piece(made.name, made.image, {**facts_of(text), **made.facts}) if isinstance(made, Piece) else made
+
+
+@lru_cache(1)
+def _campaign(path: Path, sha256: str) -> tuple[Campaign, dict[int, Pixels | None]]:
+    """The campaign, and the logo of each of its texts by its line; read once, and not for every image."""
+    from pipeline.purposes.campaign import read_campaign, read_logo
+
+    campaign = read_campaign(path)
+    return campaign, {text.line: read_logo(path, text) for text in campaign.texts}
 
 
 def _is_plain(label: str | None) -> bool:

@@ -25,7 +25,7 @@ from pipeline.generate.filters import REPEAT, Verdicts, judge
 from pipeline.generate.gallery import page_blobs
 from pipeline.generate.items import Item, item_id, item_table, pixel_hash, small_of
 from pipeline.generate.layouts import Blob
-from pipeline.generate.making import beside, pieces, plan
+from pipeline.generate.making import Sign, beside, pieces, plan
 from pipeline.generate.order import Order, Slots, filled
 from pipeline.generate.policies import Policy, policies
 from pipeline.generate.receipt import Receipt, Written, read_receipt, receipt_key
@@ -209,14 +209,20 @@ def claim_of(order: Order, index: int, name: str, made_at: str) -> Claim:
     )
 
 
+def signing(marker: Marker, order: Order, made_at: str) -> Sign:
+    """Marks the pictures of a batch that are no items."""
+    return lambda name, png: marker.mark(png, "image/png", claim_of(order, 0, f"{order.id} {name}", made_at))
+
+
 def _blobs(
     task: Task, kit: _Kit, clock: Clock, items: Sequence[Item], recipes: Recipes, verdicts: Verdicts
 ) -> list[Blob]:
     order, place = task.order, f"{task.part:05d}-of-{task.order.parts:05d}"
+    marked = signing(kit.marker, order, task.at.made_at)
 
     def sign(name: str, png: bytes) -> bytes:
         with clock("mark"):
-            return kit.marker.mark(png, "image/png", claim_of(order, 0, f"{order.id} {name}", task.at.made_at))
+            return marked(name, png)
 
     with clock("pack"):
         measured: dict[str, NDArray[Any]] = {

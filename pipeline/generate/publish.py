@@ -7,21 +7,31 @@ parts that are missing.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
-
-import numpy as np
 
 from pipeline.adapters.store import Store
-from pipeline.alike import SIDE, Looks
+from pipeline.alike import Looks
 from pipeline.errors import BatchError, WithdrawnError
-from pipeline.generate.batches import COMMIT, MANIFEST, RECORD, WITHDRAWN, Stores, as_json, committed, note_batch
+from pipeline.generate.batches import (
+    COMMIT,
+    EXCLUDED,
+    MANIFEST,
+    RECORD,
+    STARTED,
+    WITHDRAWN,
+    Stores,
+    as_json,
+    committed,
+    note_batch,
+)
 from pipeline.generate.card import card, counts_of, dropped_of, index_page
+from pipeline.generate.find import areas_in, columns
 from pipeline.generate.gallery import HTML
 from pipeline.generate.order import Order, wanted
-from pipeline.generate.part import Task, Workplace, claim_of, make_part
+from pipeline.generate.part import Task, Workplace, make_part, signing
 from pipeline.generate.receipt import Receipt, Written, read_receipt, receipt_key
 from pipeline.generate.release import Provenance, Release, release
 from pipeline.generate.whole import whole
@@ -32,7 +42,6 @@ from pipeline.parallel import each
 from pipeline.settings import SIGNING, Costs
 from pipeline.values import Batch
 
-STARTED, EXCLUDED = "started.json", "excluded.json"
 IMPORTS = ("torch", "scipy.spatial", "pyarrow.parquet", "c2pa", "PIL.PngImagePlugin", "cryptography.x509")
 REASONS = 3  # named where a batch fails
 
@@ -45,7 +54,6 @@ def deliver(
     """Raises BatchError where filters left too few, nothing is visible then; WithdrawnError where it was taken back."""
     done = committed(at.store, order)
     if done:
-        note_batch(stores, done)
         return done
     if at.store.get(f"{order.home}/{WITHDRAWN}"):
         remedy = "it does not come back; another seed makes another batch"
@@ -87,37 +95,19 @@ def _made(order: Order, at: Workplace, excluded: dict[int, tuple[int, ...]], tel
 
 def _excluded(store: Store, order: Order, receipts: Sequence[Receipt]) -> dict[int, tuple[int, ...]]:
     """By part, the items that are near-copies of one in a part before; found once, since afterwards they are gone."""
-    import json
-
     key = f"{order.home}/{EXCLUDED}"
     if order.parts == 1 or not order.asked.filters.alike or order.around is not None:
         return {}
     known = store.get(key)
     if known is None:
-        index, areas = _looks(store, order, receipts)
-        repeats = index[Looks(areas).repeats()]
+        table = columns(store, order.home, receipts, ["index", "areas"])
+        repeats = table.column("index").to_numpy()[Looks(areas_in(table)).repeats()]
         by_part: dict[int, list[int]] = {}
         for one in repeats.tolist():
             by_part.setdefault(one // order.asked.part_items, []).append(one)
         known = as_json({str(part): rows for part, rows in by_part.items()})
         store.put(key, known, "application/json")
     return {int(part): tuple(rows) for part, rows in json.loads(known).items()}
-
-
-def _looks(store: Store, order: Order, receipts: Sequence[Receipt]) -> tuple[Any, Any]:
-    """index int64 [N] and area means uint8 [N, 16, 16] of all items."""
-    import io
-
-    import pyarrow.parquet as pq
-
-    indexes, areas = [np.zeros(0, np.int64)], [np.zeros((0, SIDE, SIDE), np.uint8)]
-    for written in (written for receipt in receipts for written in receipt.named("items")):
-        data = store.get(f"{order.home}/{written.name}") or b""
-        table = pq.read_table(io.BytesIO(data), columns=["index", "areas"])
-        indexes.append(table.column("index").to_numpy())
-        joined = b"".join(table.column("areas").to_pylist())
-        areas.append(np.frombuffer(joined, np.uint8).reshape(-1, SIDE, SIDE))
-    return np.concatenate(indexes), np.concatenate(areas)
 
 
 def _delete_superseded(store: Store, order: Order, before: dict[int, Receipt], receipts: Sequence[Receipt]) -> None:
@@ -156,23 +146,18 @@ def _commit(
         order=order.name,
     )
     signer = make_signer(at.signer, at.workspace / SIGNING)
-    marker = Marker(signer)
-
-    def sign(name: str, png: bytes) -> bytes:
-        return marker.mark(png, "image/png", claim_of(order, 0, f"{order.id} {name}", at.made_at))
-
-    more = whole(at.store, order, receipts, at.bundle, sign)
+    more = whole(at.store, order, receipts, at.bundle, signing(Marker(signer), order, at.made_at))
     for blob in more:
         at.store.put(f"{order.home}/{blob.name}", blob.data, blob.content_type)
     told = release(batch, order, at.made_at, receipts, list(map(Written.of, more)), provenance, prices)
-    commit = tell_of(at.store, told, receipts, signer)
+    record = tell_of(at.store, told, receipts, signer)
     note_batch(stores, batch)
-    at.store.put_new(f"{order.home}/{COMMIT}", commit, "application/json")
+    at.store.put_new(f"{order.home}/{COMMIT}", commit_of(batch, record), "application/json")
     return committed(at.store, order) or batch
 
 
 def tell_of(store: Store, told: Release, receipts: Sequence[Receipt], signer: Signer) -> bytes:
-    """Write what tells of a batch: card, page, manifest and the signed record; the commit object that is to follow."""
+    """Write what tells of a batch: card, page, manifest, and last the signed record, which is returned."""
     order, batch = told.order, told.batch
     shown = (told, receipts, signer.is_test)
     manifest = {
@@ -192,4 +177,9 @@ def tell_of(store: Store, told: Release, receipts: Sequence[Receipt], signer: Si
     record = sign_json(told.model_copy(update={"objects": told.objects | hashes}).model_dump(mode="json"), signer)
     for name, (data, kind) in {**others, RECORD: (record, "application/jose+json")}.items():
         store.put(f"{order.home}/{name}", data, kind)
+    return record
+
+
+def commit_of(batch: Batch, record: bytes) -> bytes:
+    """The commit object."""
     return as_json({"batch": batch.model_dump(), "record": hashlib.sha256(record).hexdigest(), "items": batch.items})

@@ -12,7 +12,17 @@ from pydantic import ValidationError
 
 from pipeline.adapters.store import Store
 from pipeline.errors import GenloopError
-from pipeline.generate.batches import COMMIT, RECORD, WITHDRAWN, Stores, find_batch, home
+from pipeline.generate.batches import (
+    COMMIT,
+    EXCLUDED,
+    RECORD,
+    STARTED,
+    WITHDRAWN,
+    Stores,
+    find_batch,
+    home,
+    is_committed,
+)
 from pipeline.generate.find import row_of
 from pipeline.generate.release import Release
 from pipeline.marks.jws import verify_json
@@ -21,7 +31,7 @@ from pipeline.marks.trust import Untrusted
 from pipeline.values import Batch, Value
 
 OWN = ("receipts/", "notices/")  # not of the release: how it was made, and what was noted since
-LOOSE = (COMMIT, RECORD, WITHDRAWN, "started.json", "excluded.json")
+LOOSE = (COMMIT, RECORD, WITHDRAWN, STARTED, EXCLUDED)
 CONNECTIONS = 8
 
 
@@ -79,7 +89,7 @@ def verify_file(data: bytes, certificates: bytes, stores: Stores | None) -> File
         row = row_of(store, batch, mark.claim.item)
     except GenloopError:
         return found
-    status = "withdrawn" if row is None or not _is_committed(store, batch) else "committed"
+    status = "withdrawn" if row is None or not is_committed(store, batch) else "committed"
     same = None if row is None else row["sha256"] == hashlib.sha256(data).hexdigest()
     return found.model_copy(update={"status": status, "same": same})
 
@@ -93,7 +103,7 @@ def verify_batch(
     committed = store.get(f"{base}/{COMMIT}")
     record = store.get(f"{base}/{RECORD}")
     told = _release(record, certificates, problems)
-    if committed and record and _told_record(committed) != hashlib.sha256(record).hexdigest():
+    if committed and record and told_record(committed) != hashlib.sha256(record).hexdigest():
         problems.append(f"{COMMIT}: tells of another {RECORD}, or is damaged")
     if told is None:
         return BatchVerdict(batch=batch.id, objects=0, items=0, status=_status(committed), problems=tuple(problems))
@@ -120,7 +130,8 @@ def read_release(store: Store, batch: Batch, certificates: bytes) -> Release:
     return Release.model_validate(verify_json(data, certificates))
 
 
-def _told_record(committed: bytes) -> str:
+def told_record(committed: bytes) -> str:
+    """The hash of the record that a commit object tells of; empty where it is damaged."""
     try:
         return str(json.loads(committed)["record"])
     except (ValueError, KeyError, TypeError):
@@ -157,10 +168,6 @@ def _altered(store: Store, base: str, objects: dict[str, str], tell: Callable[[i
 
 def _status(committed: bytes | None) -> str:
     return "committed" if committed else "not committed"
-
-
-def _is_committed(store: Store, batch: Batch) -> bool:
-    return store.get(f"{home(batch)}/{COMMIT}") is not None
 
 
 def as_table(verdict: FileVerdict) -> list[tuple[str, Any]]:

@@ -6,12 +6,11 @@ import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.adapters.store import Store
-from pipeline.errors import GenloopError, ParamsError
+from pipeline.generate.find import columns
 from pipeline.generate.layouts import PARQUET_TYPE, Blob
 from pipeline.generate.making import Sign, cells
 from pipeline.generate.order import Order
@@ -27,7 +26,7 @@ def whole(store: Store, order: Order, receipts: Sequence[Receipt], bundle: Path,
     if isinstance(order.asked.purpose, Variations):
         return [_sheet(store, order, receipts, bundle, sign)]
     if isinstance(order.asked.purpose, Catalogue):
-        return [_catalogue(store, order, receipts, order.asked.purpose.most)]
+        return [catalogue(store, order, receipts, order.asked.purpose)]
     return []
 
 
@@ -36,7 +35,7 @@ def _sheet(store: Store, order: Order, receipts: Sequence[Receipt], bundle: Path
 
     plan = cells(order)
     images = load_bundle(bundle).make(plan.recipes, order.asked.truncation)
-    delivered = _told(store, order, receipts, ["index"])["index"].to_pylist()
+    delivered = columns(store, order.home, receipts, ["index"])["index"].to_pylist()
     for index in set(range(len(images))) - set(delivered):
         images[index] = WHITE
     out = io.BytesIO()
@@ -44,10 +43,10 @@ def _sheet(store: Store, order: Order, receipts: Sequence[Receipt], bundle: Path
     return Blob("sheet/variations.png", sign("variations", out.getvalue()), "image/png")
 
 
-def _catalogue(store: Store, order: Order, receipts: Sequence[Receipt], most: int) -> Blob:
+def catalogue(store: Store, order: Order, receipts: Sequence[Receipt], asked: Catalogue) -> Blob:
     from pipeline.purposes.catalogue import Items, write
 
-    told = _told(store, order, receipts, ["item", "label", "confidence", "embedding"])
+    told = columns(store, order.home, receipts, ["item", "label", "confidence", "embedding"])
     embeddings = told["embedding"].combine_chunks()
     items = Items(
         names=np.array(told["item"].to_pylist(), str),
@@ -58,22 +57,5 @@ def _catalogue(store: Store, order: Order, receipts: Sequence[Receipt], most: in
     segments = order.segments or {"all": dict.fromkeys(order.classes or ("",), 1.0)}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "catalogue.parquet"
-        write(path, items, segments, most)
+        write(path, items, segments, asked.most)
         return Blob("catalogue/catalogue.parquet", path.read_bytes(), PARQUET_TYPE)
-
-
-def _told(store: Store, order: Order, receipts: Sequence[Receipt], columns: list[str]) -> Any:
-    """pyarrow.Table: these columns of all items."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tables = []
-    for name in (written.name for receipt in receipts for written in receipt.named("items")):
-        data = store.get(f"{order.home}/{name}")
-        if data is None:
-            raise GenloopError("a part of the batch is lost", where=store.uri(f"{order.home}/{name}"))
-        if missing := set(columns) - set(pq.read_schema(io.BytesIO(data)).names):
-            remedy = "a catalogue needs the filters: switch one of them on"
-            raise ParamsError(f"the items have no {', '.join(sorted(missing))}", where=order.name, remedy=remedy)
-        tables.append(pq.read_table(io.BytesIO(data), columns=columns))
-    return pa.concat_tables(tables)

@@ -69,7 +69,9 @@ def page(address: str, batch: Batch, name: str) -> str:
 def test_the_gallery_is_shown_from_the_bucket_and_changes_when_items_are_withdrawn(
     tmp_path: Path, address: str
 ) -> None:
-    store = S3Store("genloop", address, settings=ObjectSettings(acl="public-read"))
+    login = tmp_path / "login"
+    login.write_text("[default]\naws_access_key_id = any\naws_secret_access_key = any\n")
+    store = S3Store("genloop", address, login, ObjectSettings(acl="public-read"))
     _, batch = delivered(tmp_path, lambda bucket: store)
     index = browsed(tmp_path, "--dump-dom", page(address, batch, "index.html"))
     assert "30 images" in index and "test certificate" in index and "*bird*&lt;b&gt;" in index

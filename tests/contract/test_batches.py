@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -257,6 +258,49 @@ def test_an_item_is_withdrawn(root: Path, store: FolderStore, layout: str) -> No
         withdraw_item(store, batch, item, WHY, signer, trusted)
     withdraw_item(store, batch, f"{batch.id}-00000013", WHY, signer, trusted)
     assert verify_batch(store, batch, trusted).items == 28
+
+
+class Dies(FolderStore):
+    """Changes nothing more after so many changes."""
+
+    left = 0
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        self._spend()
+        super().put(key, data, content_type)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._spend()
+        super().delete(keys)
+
+    def _spend(self) -> None:
+        if self.left == 0:
+            raise Cut
+        self.left -= 1
+
+
+@pytest.mark.parametrize("layout", ["parquet", "files"])
+def test_a_withdrawal_that_is_killed_at_any_step_is_ended_by_the_next(root: Path, tmp_path: Path, layout: str) -> None:
+    trusted, signer, steps = certificates(root), make_signer(SignerSettings(), root / SIGNING), 0
+    whole = FolderStore(tmp_path / "whole")
+    _, batch = delivered(root, lambda bucket: whole, layout=layout, count=6, part_items=3)
+    item = f"{batch.id}-00000001"
+    while True:
+        shutil.copytree(whole.folder, tmp_path / str(steps))
+        dying = Dies(tmp_path / str(steps))
+        dying.left = steps
+        try:
+            withdraw_item(dying, batch, item, WHY, signer, trusted)
+        except Cut:
+            withdraw_item(FolderStore(dying.folder), batch, item, WHY, signer, trusted)
+        else:
+            break
+        finally:
+            verdict = verify_batch(dying, batch, trusted)
+            assert verdict.good and verdict.items == 5, (steps, verdict)
+            assert row_of(dying, batch, item) is None
+        steps += 1
+    assert steps >= 8
 
 
 def test_a_batch_is_withdrawn_and_does_not_come_back(root: Path, store: FolderStore) -> None:

@@ -55,6 +55,13 @@ def checked(root: Path, store: FolderStore, batch: Batch) -> None:
         assert verify_file(store.get(key) or b"", trusted, None).ours, key
 
 
+def withdrawn(root: Path, store: FolderStore, batch: Batch, item: str) -> None:
+    signer = make_signer(SignerSettings(), root / SIGNING)
+    told = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="x")
+    withdraw_item(store, batch, item, told, signer, signer.certificates)
+    checked(root, store, batch)
+
+
 def test_variations_are_around_the_item_by_the_same_model(tmp_path: Path, store: FolderStore) -> None:
     purpose = {"kind": "variations", "around": "0" * 16 + "-00000004", "columns": 4, "others": 1}
     order = order_of(make_bundle(tmp_path / "bundle"), around=(1, 77), purpose=purpose, part_items=7)
@@ -72,6 +79,8 @@ def test_variations_are_around_the_item_by_the_same_model(tmp_path: Path, store:
     with Image.open(store.folder / home(batch) / "sheet/variations.png") as sheet:
         assert sheet.width > 600
     checked(tmp_path, store, batch)
+    withdrawn(tmp_path, store, batch, f"{batch.id}-00000008")
+    assert not list(store.keys(f"{home(batch)}/sheet/"))
 
 
 def test_ads_are_pieces_of_every_format_and_text(tmp_path: Path, store: FolderStore) -> None:
@@ -89,6 +98,7 @@ def test_ads_are_pieces_of_every_format_and_text(tmp_path: Path, store: FolderSt
     assert len({row["item"] for row in rows}) == 9
     order, bundle = read_order(read_manifest(store, batch)), load_bundle(tmp_path / "bundle")
     assert regenerate(order, rows[5], bundle, tmp_path, "").shape[1] == rows[5]["width"]
+    withdrawn(tmp_path, store, batch, str(rows[4]["item"]))
     checked(tmp_path, store, batch)
     asked = BatchOrder.model_validate({"purpose": purpose})
     before = fingerprints(asked, tmp_path)
@@ -127,12 +137,9 @@ def test_sprites_lie_on_sheets_with_json(tmp_path: Path, store: FolderStore) -> 
             frames += 1
     assert frames == batch.items == 30
     checked(tmp_path, store, batch)
-    told = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="x")
-    signer = make_signer(SignerSettings(), tmp_path / SIGNING)
     item = sorted(rows)[3]
-    withdraw_item(store, batch, item, told, signer, signer.certificates)
+    withdrawn(tmp_path, store, batch, item)
     assert not [key for key in store.keys(f"{home(batch)}/atlas/") if item.encode() in (store.get(key) or b"")]
-    checked(tmp_path, store, batch)
 
 
 def test_a_catalogue_is_joined_by_segment_and_searched(tmp_path: Path, store: FolderStore) -> None:
@@ -158,6 +165,8 @@ def test_a_catalogue_is_joined_by_segment_and_searched(tmp_path: Path, store: Fo
     assert [one.score for one in best] == sorted((row["score"] for row in young), reverse=True)[:3]
     assert len(search.similar(best[0].item, 5)) == 5
     checked(tmp_path, store, batch)
+    withdrawn(tmp_path, store, batch, best[0].item)
+    assert best[0].item not in pq.read_table(path)["item"].to_pylist()
 
 
 def test_a_batch_for_a_segment_has_its_mix(tmp_path: Path, store: FolderStore) -> None:
