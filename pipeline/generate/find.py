@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,9 +15,8 @@ from pipeline.errors import GenloopError, ParamsError
 from pipeline.generate.batches import read_manifest, read_object
 from pipeline.generate.order import Order
 from pipeline.generate.receipt import Receipt
+from pipeline.reviews import ITEM
 from pipeline.values import Batch
-
-ITEM = re.compile(r"([0-9a-f]{16})-(\d{8})(?:-[\w.-]{1,200})?")
 
 
 def batch_of(item: str) -> str:

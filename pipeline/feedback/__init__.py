@@ -1,0 +1,1 @@
+"""The step: what is said of items, learned from and decided upon."""
