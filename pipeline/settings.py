@@ -176,7 +176,7 @@ class Learning(Value):
     half_life_days: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     outcomes: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     least: PositiveInt = 30
-    seed: int = Field(0, ge=0)
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Adapting(Value):
