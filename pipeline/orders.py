@@ -141,7 +141,8 @@ class BatchOrder(Value):
     """One batch to be made. every: with each run of the loop, once a period, or by hand only.
 
     mix: class: weight, empty for all alike; segment: one of params.yaml's, in its place. candidates: made for each
-    item that is wanted. truncation: of the latents. floor: share of each class that must be left after the filters.
+    item that is wanted. preferred: whether items are taken by what people liked before. truncation: of the latents.
+    floor: share of each class that must be left after the filters.
     bucket: the environment's, if empty. watermark: a function of the user's, see pipeline/marks/watermark.py. licence,
     contact: for those who get it.
     """
@@ -152,6 +153,7 @@ class BatchOrder(Value):
     mix: Mix = {}
     segment: str = ""
     candidates: Annotated[float, Field(ge=1, le=100)] = 1.25
+    preferred: bool = True
     truncation: Annotated[Positive, Field(le=2)] = 1.0
     filters: Filters = Filters()
     floor: Share = 0.9

@@ -178,8 +178,20 @@ class Registry:
         """A folder that lies beside the version's run."""
         if name not in self.files(model):
             return None
-        where = f"runs:/{self.run_of(model)}/{name}"
-        return Path(self._mlflow.artifacts.download_artifacts(where, dst_path=str(into)))
+        return self.download_from(self.run_of(model), name, into)
+
+    def download_from(self, run: str, name: str, into: Path) -> Path:
+        """A file or folder of a run."""
+        return Path(self._mlflow.artifacts.download_artifacts(f"runs:/{run}/{name}", dst_path=str(into)))
+
+    def new_run(self, name: str, tags: Mapping[str, str]) -> str:
+        return str(self.client.create_run(self.experiment, tags=dict(tags), run_name=name).info.run_id)
+
+    def new_version(self, name: str, run: str, folder: str, tags: Mapping[str, str]) -> int:
+        """Of a registered model that is only files, such as a folder of a run."""
+        self._ensure_model(name)
+        source = f"{self.client.get_run(run).info.artifact_uri}/{folder}"
+        return int(self.client.create_model_version(name, source, run, tags=dict(tags)).version)
 
     def trained_on(self, snapshots: Collection[str]) -> list[ModelVersion]:
         """Every version, of whatever name, that was trained on one of these snapshots."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,10 @@ from pipeline.errors import ParamsError
 from pipeline.files import sha256_json
 from pipeline.model.noise import item_seeds
 from pipeline.orders import BatchOrder, Catalogue, Mix, Variations
+from pipeline.settings import Adapting
 from pipeline.values import ModelVersion, Value
 
+LATER: dict[str, object] = {"preference": "", "adapting": None, "canary": False}  # ids of older orders are without
 PART_SHIFT = 32  # the candidates of a part are numbered from part << 32
 GOLDEN = 0.618  # neighbours fall far apart
 Integers = NDArray[np.int64]
@@ -25,7 +29,9 @@ class Order(Value):
 
     period: the stretch of time that it is for, or empty. screen: the id of what candidates are held against, or empty.
     code: hashes of what the user's own functions and files are. around: class and seed of the item that variations are
-    of. segments: that a catalogue is for. The id is a hash of all of it.
+    of. segments: that a catalogue is for. preference: the id of the model of what people like that items are taken by,
+    as adapting says, or empty. canary: whether it is the part of an order that the old champion still makes. The id is
+    a hash of all of it.
     """
 
     name: str
@@ -41,10 +47,19 @@ class Order(Value):
     asked: BatchOrder
     around: tuple[int, int] | None = None
     segments: dict[str, dict[str, float]] = {}
+    preference: str = ""
+    adapting: Adapting | None = None
+    canary: bool = False
 
     @property
     def id(self) -> str:
-        return sha256_json(self.model_dump())[:16]
+        unused: Any = {name: True for name, value in LATER.items() if getattr(self, name) == value}
+        return sha256_json(self.model_dump(exclude={**unused, "asked": {"preferred"}}))[:16]
+
+    @property
+    def candidates(self) -> float:
+        """Made for each item that is wanted."""
+        return max(self.asked.candidates, self.adapting.candidates) if self.adapting else self.asked.candidates
 
     @property
     def parts(self) -> int:
@@ -74,8 +89,13 @@ def make_order(
     code: dict[str, str],
     segments: dict[str, Mix] | None = None,
     around: tuple[int, int] | None = None,
+    preference: str = "",
+    adapting: Adapting | None = None,
+    adapt: Callable[[Mix], Mix] = lambda mix: mix,
+    canary: bool = False,
 ) -> Order:
     """segments: of params.yaml. around: class and seed of the item that variations are of, which count themselves.
+    adapt: what is learned of the classes, weights of all of them into such.
 
     Raises ParamsError for a segment that is not there, a class of the mix that the model does not know, or a mix of
     nothing.
@@ -89,6 +109,8 @@ def make_order(
     raw = [mix.get(name, 0.0) if mix else 1.0 for name in classes] or [1.0]
     if sum(raw) <= 0:
         raise ParamsError("mix gives every class weight 0", where=where, remedy="give one a weight above 0")
+    weights = adapt(dict(zip(classes, raw, strict=True))) if classes and adapting else {}
+    raw = [weights[name] for name in classes] if weights else raw
     return Order(
         name=name,
         period=period,
@@ -103,6 +125,9 @@ def make_order(
         asked=asked if around is None else asked.model_copy(update={"count": _cells(asked, len(classes))}),
         around=around,
         segments=known if isinstance(asked.purpose, Catalogue) else {},
+        preference=preference,
+        adapting=adapting,
+        canary=canary,
     )
 
 
@@ -126,7 +151,7 @@ def slots(order: Order, part: int) -> Slots:
     index = np.arange(part * asked.part_items, min((part + 1) * asked.part_items, asked.count), dtype=np.int64)
     labels = _labels(order, index)
     classes, counts = np.unique(labels, return_counts=True)
-    candidates = classes.repeat(np.ceil(counts * asked.candidates).astype(np.int64))
+    candidates = classes.repeat(np.ceil(counts * order.candidates).astype(np.int64))
     numbers = np.arange(len(candidates), dtype=np.int64) + (part << PART_SHIFT)
     return Slots(index, labels, candidates, item_seeds(order.seed, numbers))
 

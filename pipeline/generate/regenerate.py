@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def regenerate(
     import torch
 
     torch.set_num_threads(1)  # as where it was first made: sums are added in one order
-    (image,) = bundle.make(recipe_of(order, row), order.asked.truncation)
+    (image,) = bundle.make(recipes_of(order, [row]), order.asked.truncation)
     name = item_id(order, int(row["index"]))
     if order.asked.watermark:
         image = load_watermark(order.asked.watermark)(image, claim_of(order, int(row["index"]), name, made_at))
@@ -41,10 +41,11 @@ def regenerate(
     )
 
 
-def recipe_of(order: Order, row: Mapping[str, Any]) -> Recipes:
+def recipes_of(order: Order, rows: Sequence[Mapping[str, Any]]) -> Recipes:
     places = {name: label for label, name in enumerate(order.classes)}
-    labels = (places.get(row[name], 0) for name in ("label", "toward_label"))
-    label, toward = (np.array([one], np.int64) for one in labels)
-    seed, toward_seed = (np.array([row[name]], np.int64) for name in ("seed", "toward_seed"))
-    share, label_share = (np.array([row[name]], np.float32) for name in ("share", "label_share"))
+    label, toward = (
+        np.array([places.get(row[name], 0) for row in rows], np.int64) for name in ("label", "toward_label")
+    )
+    seed, toward_seed = (np.array([row[name] for row in rows], np.int64) for name in ("seed", "toward_seed"))
+    share, label_share = (np.array([row[name] for row in rows], np.float32) for name in ("share", "label_share"))
     return Recipes(label, seed, toward, toward_seed, share, label_share)
