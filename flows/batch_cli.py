@@ -121,6 +121,28 @@ def withdraw(
         write(told.model_dump_json(indent=1) if as_json else f"{what} is withdrawn: {told.why}")
 
 
+def promote(
+    version: Annotated[int, typer.Argument(min=1, help="Of the registered model; an old one is the way back.")],
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so, for the record.")],
+    reject: Annotated[bool, typer.Option("--reject", help="It shall not become champion.")] = False,
+    why: Annotated[
+        str, typer.Option("--why", help="The reason, for the record; with --reject it has to be given.")
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Make a model version champion, or say that it shall not; what waited for the answer goes on."""
+    if not by.strip() or (reject and not why.strip()):
+        raise ParamsError("--why is empty" if by.strip() else "--by is empty", remedy="say it in a few words")
+    with stdout_for_json(as_json) as write:
+        root = prepare()
+        from flows.approval import answer
+        from flows.cli_tools import read_params
+
+        model = answer(root, read_params(root, None, None), version, by.strip(), why.strip(), yes=not reject)
+        told = f"{model.name} v{model.version} is {'rejected' if reject else 'champion'}"
+        write(json.dumps({**model.model_dump(), "rejected": reject}, indent=1) if as_json else told)
+
+
 @contextmanager
 def _services(root: Path) -> Iterator[tuple[Any, Any]]:
     """The registry and the batches' stores."""

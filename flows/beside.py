@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.generate.release import Provenance
 
 SCREEN = "screen"
+SAID = ("approval", "canary", "before")  # of a version, later than it was made
 TEXTS = ("params.yaml", "validation.json", "decision.json", "seconds.json")
 
 
@@ -46,16 +47,22 @@ def screen_of(registry: Registry, asked: BatchOrder, model: ModelVersion, folder
 
 
 def provenance(workspace: Path, registry: Registry, model: ModelVersion) -> Provenance:
+    from pipeline.adapters.approvals import approval_of
     from pipeline.generate.release import Provenance
 
     told = {name: registry.text(model, name) or "" for name in TEXTS}
     return Provenance(
         scorecard=registry.scorecard(model),
-        tags={key: value for key, value in registry.tags(model).items() if not key.startswith("forgotten-")},
+        tags={
+            key: value
+            for key, value in registry.tags(model).items()
+            if key not in SAID and not key.startswith("forgotten-")
+        },
         validation=json.loads(told["validation.json"] or "{}"),
         decision=json.loads(told["decision.json"] or "{}"),
         seconds=json.loads(told["seconds.json"] or "{}"),
         params=told["params.yaml"],
+        approval=approval_of(registry, model),
         commit=commit_of(workspace),
     )
 

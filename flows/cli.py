@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
-for command in (batch_cli.verify, batch_cli.lineage, batch_cli.regenerate, batch_cli.withdraw):
+for command in (batch_cli.verify, batch_cli.lineage, batch_cli.regenerate, batch_cli.withdraw, batch_cli.promote):
     app.command()(command)
 Settings = Annotated[list[str] | None, typer.Option("-S", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")]
 

@@ -15,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows import wiring
+from flows.approval import agreed, promoted, wait_for_person
 from flows.batches import deliver as deliver_order
 from flows.beside import commit_of, keep_screen
 from flows.staleness import bring_up_to_date, collect_if_changed
@@ -123,8 +124,10 @@ def promote(
     if champion and champion.bundle == model.bundle:
         return champion, Decision(promoted=False, gates=(), reason="is the champion")
     decision, registry = decide(params.promote, card, best), wiring.registry(workspace)
+    if params.promote.approval == "human":
+        decision = agreed(registry, model, decision)
     registry.attach(model, decision.model_dump_json(indent=1), "decision.json")
-    return (registry.promote(model) if decision.promoted else model), decision
+    return (promoted(registry, model) if decision.promoted else model), decision
 
 
 @task(
@@ -211,6 +214,7 @@ def loop(workspace: Path, params: Params) -> Summary:
         before, best = rescore_champion(workspace, params, card)
     with timed(seconds, "promote"):
         model, decision = promote(workspace, params, model, card, before, best)
+    wait_for_person(decision)
     with timed(seconds, "report"):
         page = make_report(workspace, model, card, before, best, decision.reason)
     forget_work(workspace, "generate")

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 from pipeline.evaluate.directions import DIRECTIONS
 from pipeline.settings import Promote
-from pipeline.values import Decision, GateResult, Scorecard
+from pipeline.values import Approval, Decision, GateResult, Scorecard
+
+
+def with_approval(decision: Decision, approval: Approval | None, version: int) -> Decision:
+    """What becomes of a promotion that a person has to agree to. approval: what was said, if anything was."""
+    if not decision.promoted:
+        return decision
+    if approval is None or approval.state == "asked":
+        told = f"{decision.reason}; waits for a person: `genloop promote {version} --by NAME`"
+        return decision.model_copy(update={"promoted": False, "awaits": True, "reason": told})
+    promoted = approval.state == "approved"
+    return decision.model_copy(update={"promoted": promoted, "reason": f"{decision.reason}; {approval}"})
 
 
 def decide(settings: Promote, challenger: Scorecard, champion: Scorecard | None) -> Decision:

@@ -153,6 +153,7 @@ class Gate(Value):
 
 class Promote(Value):
     name: str = Field("generator", pattern=r"^[A-Za-z0-9_.-]+$")
+    approval: Literal["none", "human"] = "none"
     gates: dict[str, Gate] = {}
     slack: dict[str, Annotated[float, Field(ge=0)]] = {}
 

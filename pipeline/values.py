@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -102,11 +102,25 @@ class GateResult(Value):
 
 
 class Decision(Value):
-    """Whether the challenger becomes champion, and why."""
+    """Whether the challenger becomes champion, and why. awaits: it passed, and a person has to say so too."""
 
     promoted: bool
     gates: tuple[GateResult, ...]
     reason: str
+    awaits: bool = False
+
+
+class Approval(Value):
+    """What a person said to a model version that passed its gates. run: of Prefect, that waits for it."""
+
+    state: Literal["asked", "approved", "rejected"]
+    by: str = ""
+    at: str = ""
+    why: str = ""
+    run: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state} by {self.by} at {self.at}" + (f": {self.why}" if self.why else "")
 
 
 class ModelVersion(Value):

@@ -213,6 +213,10 @@ class Registry:
     def tag(self, model: ModelVersion, name: str, value: str) -> None:
         self.client.set_model_version_tag(model.name, str(model.version), name, value)
 
+    def tagged(self, name: str, tag: str) -> list[int]:
+        """Numbers of the versions that have it."""
+        return [int(found.version) for found in self._all_versions() if found.name == name and tag in found.tags]
+
     def tags(self, model: ModelVersion) -> dict[str, str]:
         return dict(self.client.get_model_version(model.name, str(model.version)).tags)
 

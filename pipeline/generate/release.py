@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.generate.order import Order
 from pipeline.generate.receipt import Receipt, Written
 from pipeline.settings import Costs
-from pipeline.values import Batch, Scorecard, Value
+from pipeline.values import Approval, Batch, Scorecard, Value
 
 JOULES_A_KWH = 3.6e6
 
@@ -28,6 +28,7 @@ class Provenance(Value):
     decision: dict[str, Any] = {}
     seconds: dict[str, float] = {}
     params: str = ""
+    approval: Approval | None = None
     commit: str = "none"
 
 
@@ -111,6 +112,7 @@ def release(
         seed=order.seed,
         snapshot=order.snapshot,
         provenance=provenance,
+        approvals=(str(provenance.approval),) if provenance.approval else (),
         cost=cost,
         an_item=float(f"{cost.money / max(1, batch.items):.6g}"),
         model_cost=cost_of(provenance.seconds, prices),
