@@ -23,22 +23,13 @@ BEFORE, CANARY = "before", "canary"  # tags of a version: which was champion bef
 
 def agreed(registry: Registry, model: ModelVersion, decision: Decision) -> Decision:
     """The decision with a person's word in it, which is asked for where it is still to be given."""
-    from prefect.runtime import flow_run
+    from prefect.runtime import deployment, flow_run
 
     decision = with_approval(decision, approval_of(registry, model), model.version)
     if decision.awaits:
-        run = str(flow_run.root_flow_run_id or "") if _is_deployed() else ""
+        run = str(flow_run.root_flow_run_id or "") if deployment.id else ""
         note_approval(registry, model, Approval(state="asked", at=_now(), run=run))
     return decision
-
-
-def wait_for_person(decision: Decision) -> None:
-    """Ends a deployment's run here until a person resumes it; it begins anew then, and finds all done. A run by hand
-    goes on without the challenger."""
-    if decision.awaits and _is_deployed():
-        from prefect.flow_runs import suspend_flow_run
-
-        suspend_flow_run(timeout=None)
 
 
 def promoted(registry: Registry, model: ModelVersion) -> ModelVersion:
@@ -78,12 +69,6 @@ def _resume(workspace: Path, run: str) -> None:
         services.wait(timeout_s=120)
         with wiring.prefect_failures(), suppress(ObjectNotFound), get_client(sync_client=True) as client:
             client.resume_flow_run(UUID(run))
-
-
-def _is_deployed() -> bool:
-    from prefect.runtime import deployment
-
-    return bool(deployment.id)
 
 
 def _now() -> str:

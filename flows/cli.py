@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import batch_cli
-from flows.cli_tools import Json, is_locked, only_run, prepare, read_params, show, stdout_for_json
+from flows.cli_tools import Json, is_locked, prepare, read_params, show, stdout_for_json
 from flows.data_cli import data
 
 if TYPE_CHECKING:
@@ -47,27 +47,10 @@ def run(
     with stdout_for_json(as_json) as write:
         root = prepare()
         params = read_params(root, source, setting)
-        from flows import wiring
-        from flows.history import recorded
-        from flows.status import LAST
+        from flows.running import looped
 
-        with only_run(root), recorded(root, params.collect.title) as done:
-            with wiring.environment_for_run(root, ("s3", "prefect")) as services:
-                _announce("starting local services")
-                from flows.loop import loop
-
-                wiring.point_versions(root, services.get("s3"))
-                _import_meanwhile(services)
-                services.wait(timeout_s=120)
-                wiring.store().check()  # before an hour of training, not after
-                ready = time.perf_counter() - start
-                with wiring.prefect_failures():
-                    summary = loop(root, params)
-                summary = summary.with_start(ready, time.perf_counter() - start)
-            from pipeline.files import write_json
-
-            write_json(root / LAST, summary.model_dump())
-            done(summary)
+        _announce("starting local services")
+        summary = looped(root, params, start, _import_meanwhile)
         if as_json:
             write(summary.model_dump_json(indent=1))
         else:

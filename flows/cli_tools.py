@@ -16,10 +16,15 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 
 
 def prepare() -> Path:
-    from pipeline.adapters.versions import initialise
     from pipeline.settings import workspace
 
-    root = workspace()
+    return prepare_at(workspace())
+
+
+def prepare_at(root: Path) -> Path:
+    """Raises ParamsError where it is no workspace."""
+    from pipeline.adapters.versions import initialise
+
     if not (root / "dvc.yaml").exists():
         raise ParamsError("not a workspace", where=str(root), remedy="`genloop init FOLDER` makes one")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"

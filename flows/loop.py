@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows import wiring
-from flows.approval import agreed, promoted, wait_for_person
+from flows.approval import agreed, promoted
 from flows.batches import deliver as deliver_order
 from flows.beside import commit_of, keep_screen
 from flows.staleness import bring_up_to_date, collect_if_changed
@@ -214,7 +214,6 @@ def loop(workspace: Path, params: Params) -> Summary:
         before, best = rescore_champion(workspace, params, card)
     with timed(seconds, "promote"):
         model, decision = promote(workspace, params, model, card, before, best)
-    wait_for_person(decision)
     with timed(seconds, "report"):
         page = make_report(workspace, model, card, before, best, decision.reason)
     forget_work(workspace, "generate")

@@ -25,6 +25,7 @@ class ModelSummary(Value):
     champion: dict[str, float] = {}
     decision: str = ""
     promoted: bool = False
+    awaits: bool = False
 
 
 class BatchSummary(Value):
@@ -66,6 +67,7 @@ def summarise_model(
         champion=best.metrics if best else {},
         decision=decision.reason,
         promoted=decision.promoted,
+        awaits=decision.awaits,
     )
 
 

@@ -1,0 +1,44 @@
+"""Retraining: a Prefect event that asks for it, and the deployed flow that an automation starts then."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows.running import looped
+from pipeline.files import sha256_json
+from pipeline.settings import load_params
+
+ASKED = "genloop.retrain.asked"
+
+
+@flow(name="retrain", flow_run_name="retrain: {why}")
+def retrain(workspace: str, why: str = "by hand") -> None:
+    """The whole loop on the newest data and feedback. Where a person has to agree to the new model, the run is
+    suspended; resumed, it begins anew, finds all done, and goes on with what was said."""
+    from flows.cli_tools import prepare_at
+
+    root = prepare_at(Path(workspace))
+    summary = looped(root, load_params(root / "params.yaml"), time.perf_counter())
+    if summary.model.awaits:
+        from prefect.flow_runs import suspend_flow_run
+
+        suspend_flow_run(timeout=None)
+
+
+def ask_to_retrain(workspace: Path, why: str) -> None:
+    """Emit the event that the automation waits for."""
+    from prefect.events import emit_event
+
+    emit_event(ASKED, {"prefect.resource.id": resource_of(workspace)}, payload={"why": why})
+
+
+def resource_of(workspace: Path) -> str:
+    return f"genloop.workspace.{name_of(workspace)}"
+
+
+def name_of(workspace: Path) -> str:
+    """Of its deployments: one server may have those of several workspaces."""
+    return f"{workspace.name}-{sha256_json(str(workspace))[:6]}"

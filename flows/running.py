@@ -1,0 +1,44 @@
+"""The loop with all that it takes: the only run here, noted in the history, with services that answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.cli_tools import only_run
+from pipeline.settings import Params
+
+if TYPE_CHECKING:
+    from flows.services import Services
+    from flows.summary import Summary
+
+
+def looped(
+    root: Path,
+    params: Params,
+    started: float,
+    meanwhile: Callable[[Services], None] = lambda services: None,
+) -> Summary:
+    """started: when, by the performance counter. meanwhile: what is done while services only start."""
+    from flows import wiring
+    from flows.history import recorded
+    from flows.status import LAST
+    from pipeline.files import write_json
+
+    with only_run(root), recorded(root, params.collect.title) as done:
+        with wiring.environment_for_run(root, ("s3", "prefect")) as services:
+            from flows.loop import loop
+
+            wiring.point_versions(root, services.get("s3"))
+            meanwhile(services)
+            services.wait(timeout_s=120)
+            wiring.store().check()  # before an hour of training, not after
+            ready = time.perf_counter() - started
+            with wiring.prefect_failures():
+                summary = loop(root, params)
+            summary = summary.with_start(ready, time.perf_counter() - started)
+        write_json(root / LAST, summary.model_dump())
+        done(summary)
+    return summary

@@ -1,0 +1,36 @@
+"""What Prefect runs of a workspace: its deployments, and the automation that retrains when that is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from flows.retraining import ASKED, name_of, resource_of, retrain
+
+
+def serve_workspace(workspace: Path) -> None:
+    """Have the deployments known, and run what is scheduled or triggered, one after the other, until it is stopped."""
+    asyncio.run(_serve(workspace))
+
+
+async def _serve(workspace: Path) -> None:
+    from prefect.events import DeploymentEventTrigger
+    from prefect.deployments.runner import EntrypointType  # type: ignore[attr-defined]
+    from prefect.runner import Runner
+
+    asked = DeploymentEventTrigger(
+        name=f"retrain {name_of(workspace)}",
+        expect={ASKED},
+        match={"prefect.resource.id": resource_of(workspace)},
+        parameters={"workspace": str(workspace), "why": "{{ event.payload.why }}"},
+    )
+    runner = Runner(limit=1)
+    await runner.aadd_flow(
+        retrain,
+        name=name_of(workspace),
+        parameters={"workspace": str(workspace)},
+        triggers=[asked],
+        concurrency_limit=1,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    await runner.start()
