@@ -14,8 +14,8 @@ def serve_workspace(workspace: Path) -> None:
 
 
 async def _serve(workspace: Path) -> None:
-    from prefect.events import DeploymentEventTrigger
     from prefect.deployments.runner import EntrypointType  # type: ignore[attr-defined]
+    from prefect.events import DeploymentEventTrigger
     from prefect.runner import Runner
 
     asked = DeploymentEventTrigger(

@@ -60,8 +60,8 @@ class Verdict(Value):
     at: AwareDatetime
     accepted: bool | None = None
     rating: Annotated[int, Field(ge=1, le=5)] | None = None
-    tags: tuple[Tag, ...] = Field((), max_length=20)
-    note: str = Field("", max_length=2000)
+    tags: Annotated[tuple[Tag, ...], Field(max_length=20)] = ()
+    note: Annotated[str, Field(max_length=2000)] = ""
     concern: Literal["", "harmful", "misleading", "biased", "likeness"] = ""
 
     @model_validator(mode="after")

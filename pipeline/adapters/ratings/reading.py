@@ -1,0 +1,158 @@
+"""What was said, read: what is next in the queue, how many were accepted, and all that can be learned from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
+
+from pipeline.adapters.ratings.tables import choices, items, outcomes, said, verdicts
+from pipeline.reviews import Choice, Enrolled, Outcome, Tally, Verdict
+
+WINDOW = 4  # times as many as are asked for, of which each reviewer sees others first
+FACTS = tuple(Enrolled.model_fields)
+
+_judged = items.c.likes + items.c.dislikes > 0
+_quarrel = and_(items.c.likes > 0, items.c.likes == items.c.dislikes)
+_accepted = items.c.likes > items.c.dislikes
+
+
+class Progress(NamedTuple):
+    """Of a batch in review. items: without those that are withdrawn; judged: with as many verdicts as are asked for."""
+
+    batch: str
+    order: str
+    model: str
+    version: int
+    segment: str
+    items: int
+    judged: int
+    accepted: int
+    quarrels: int
+    withdrawn: int
+
+
+class Said(NamedTuple):
+    """One line of an item's history."""
+
+    at: datetime
+    by: str
+    kind: str
+    body: str
+
+
+def progress(connection: Connection, opinions: int) -> list[Progress]:
+    stands = items.c.withdrawn.is_(False)
+    groups = (items.c.batch, items.c.order, items.c.model, items.c.version, items.c.segment)
+    asked = select(
+        *groups,
+        _sum(stands),
+        _sum(and_(stands, items.c.said >= opinions)),
+        _sum(and_(stands, _accepted)),
+        _sum(and_(stands, _quarrel)),
+        _sum(items.c.withdrawn),
+    ).group_by(*groups)
+    return [Progress(*row) for row in connection.execute(asked)]
+
+
+def queue(
+    connection: Connection,
+    batch: str,
+    reviewer: str,
+    opinions: int,
+    limit: int,
+    label: str | None = None,
+    sampled: bool | None = None,
+    least_doubt: float = 0.0,
+) -> list[Enrolled]:
+    """Items that this reviewer has not judged, and that want a verdict: the first in rank, in an order of their own.
+
+    label: only of it; sampled: only of the random share, or only others; least_doubt: of the model's, at least.
+    """
+    mine = exists().where(and_(verdicts.c.item == items.c.item, verdicts.c.reviewer == reviewer))
+    wanted = [
+        items.c.batch == batch,
+        items.c.withdrawn.is_(False),
+        or_(items.c.said < opinions, and_(_quarrel, items.c.said >= 2)),
+        ~mine,
+    ]
+    if label is not None:
+        wanted.append(items.c.label == label)
+    if sampled is not None:
+        wanted.append(items.c.sampled.is_(sampled))
+    if least_doubt > 0:
+        wanted.append(items.c.doubt >= least_doubt)
+    found = connection.execute(select(items).where(*wanted).order_by(items.c.rank).limit(limit * WINDOW)).all()
+    blocks = [found[start : start + limit] for start in range(0, len(found), limit)]
+    turn = int(hashlib.sha256(reviewer.encode()).hexdigest(), 16) % max(1, len(blocks))
+    return [_enrolled(row) for row in (blocks[turn] if blocks else [])]
+
+
+def tallies(
+    connection: Connection, by: Sequence[str], sampled: bool | None, order: str | None
+) -> dict[tuple[Any, ...], Tally]:
+    """By columns of the items. sampled: only of the random share, or only others. Withdrawn items count as judged."""
+    columns = [items.c[name] for name in by]
+    asked: Select[Any] = select(*columns, _sum(_judged), _sum(_accepted), _sum(_quarrel)).where(_judged)
+    if sampled is not None:
+        asked = asked.where(items.c.sampled.is_(sampled))
+    if order is not None:
+        asked = asked.where(items.c.order == order)
+    rows = connection.execute(asked.group_by(*columns) if columns else asked)
+    return {
+        tuple(row[: len(by)]): Tally(judged=row[-3] or 0, accepted=row[-2] or 0, quarrels=row[-1] or 0) for row in rows
+    }
+
+
+def judged(connection: Connection, since: int) -> Iterator[tuple[Enrolled, Verdict]]:
+    """What counts now of what was said after that position, in order."""
+    asked = (
+        select(items, verdicts.c.body)
+        .join(verdicts, verdicts.c.item == items.c.item)
+        .where(verdicts.c.position > since)
+        .order_by(verdicts.c.position)
+    )
+    for row in connection.execution_options(yield_per=1000).execute(asked):
+        yield _enrolled(row), Verdict.model_validate_json(row.body)
+
+
+def chosen(connection: Connection, since: int) -> list[Choice]:
+    rows = connection.execute(select(choices).where(choices.c.position > since).order_by(choices.c.position))
+    return [Choice(better=r.better, worse=r.worse, reviewer=r.reviewer, at=utc(r.at)) for r in rows]
+
+
+def counted(connection: Connection, since: int) -> Iterator[tuple[Enrolled, Outcome]]:
+    asked = (
+        select(items, outcomes.c.body)
+        .join(outcomes, outcomes.c.item == items.c.item)
+        .where(outcomes.c.position > since)
+        .order_by(outcomes.c.position)
+    )
+    for row in connection.execution_options(yield_per=1000).execute(asked):
+        yield _enrolled(row), Outcome.model_validate_json(row.body)
+
+
+def enrolled(connection: Connection, names: Sequence[str]) -> dict[str, Enrolled]:
+    found = connection.execute(select(items).where(items.c.item.in_(names)))
+    return {row.item: _enrolled(row) for row in found}
+
+
+def history(connection: Connection, item: str) -> list[Said]:
+    rows = connection.execute(select(said).where(said.c.item == item).order_by(said.c.position))
+    return [Said(utc(row.at), row.by, row.kind, row.body) for row in rows]
+
+
+def _enrolled(row: Any) -> Enrolled:
+    return Enrolled.model_construct(**{name: getattr(row, name) for name in FACTS})
+
+
+def _sum(flag: Any) -> Any:
+    return func.sum(case((flag, 1), else_=0))
+
+
+def utc(at: datetime) -> datetime:
+    """SQLite forgets the zone."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

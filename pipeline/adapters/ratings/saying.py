@@ -1,0 +1,241 @@
+"""What is said, written: each as one more row, and what counts from now on beside it. All on an open transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, and_, delete, insert, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from pipeline.adapters.ratings.tables import choices, concerns, identity, items, outcomes, said, verdicts
+from pipeline.errors import GenloopError
+from pipeline.reviews import Choice, Outcome, Verdict
+
+BLOCK = 400  # names in one question: SQLite takes 32,766 variables, old ones 999
+VERDICT, UNDONE, CHOICE, OUTCOME = "verdict", "undone", "choice", "outcome"
+
+
+def record(connection: Connection, told: Sequence[Verdict], keys: Sequence[str]) -> None:
+    """Raises GenloopError for an item that is not enrolled; nothing is written then."""
+    fresh = _fresh(connection, dict(zip(keys, told, strict=True)))
+    if not fresh:
+        return
+    _check_enrolled(connection, {verdict.item for verdict in fresh.values()})
+    position = _advance(connection, len(fresh))
+    connection.execute(
+        insert(said),
+        [
+            _row(position + n, key, VERDICT, verdict.item, verdict.reviewer, verdict.at, _body(verdict))
+            for n, (key, verdict) in enumerate(fresh.items())
+        ],
+    )
+    last = {(v.item, v.reviewer): (position + n, v) for n, v in enumerate(fresh.values())}
+    before = _current(connection, list(last))
+    _replace(connection, last)
+    _count(connection, before, {pair: verdict for pair, (_, verdict) in last.items()})
+    for verdict in fresh.values():
+        if verdict.concern:
+            _raise_concern(connection, verdict)
+
+
+def undo(connection: Connection, reviewer: str, item: str, key: str) -> Verdict | None:
+    """The verdict before the last one counts again, or none; what counts now."""
+    if not _fresh(connection, {key: None}):
+        return _current(connection, [(item, reviewer)]).get((item, reviewer))
+    rows = connection.execute(
+        select(said.c.position, said.c.kind, said.c.body)
+        .where(and_(said.c.item == item, said.c.by == reviewer, said.c.kind.in_((VERDICT, UNDONE))))
+        .order_by(said.c.position)
+    ).all()
+    standing: list[tuple[int, Verdict]] = []
+    for position, kind, body in rows:
+        if kind == VERDICT:
+            standing.append((position, Verdict.model_validate_json(body)))
+        else:
+            standing.pop()
+    if not standing:
+        return None
+    position = _advance(connection, 1)
+    connection.execute(insert(said), [_row(position, key, UNDONE, item, reviewer, datetime.now(UTC), "{}")])
+    _, gone = standing.pop()
+    pair = (item, reviewer)
+    connection.execute(delete(verdicts).where(and_(verdicts.c.item == item, verdicts.c.reviewer == reviewer)))
+    if standing:  # what counts again is new to those who read from a position on
+        _replace(connection, {pair: (position, standing[-1][1])})
+    _count(connection, {pair: gone}, {pair: standing[-1][1]} if standing else {})
+    return standing[-1][1] if standing else None
+
+
+def choose(connection: Connection, told: Choice, key: str) -> None:
+    """Raises GenloopError for an item that is not enrolled."""
+    if not _fresh(connection, {key: told}):
+        return
+    _check_enrolled(connection, {told.better, told.worse})
+    position = _advance(connection, 1)
+    connection.execute(
+        insert(said), [_row(position, key, CHOICE, told.better, told.reviewer, told.at, told.model_dump_json())]
+    )
+    connection.execute(insert(choices).values(position=position, **told.model_dump()))
+
+
+class Imported(NamedTuple):
+    """How many rows were new, and changed; and those of items that are not enrolled, which are left out."""
+
+    new: int
+    changed: int
+    strangers: Sequence[Outcome | Verdict]
+
+
+def import_verdicts(connection: Connection, told: Sequence[Verdict]) -> Imported:
+    """The same again says nothing twice."""
+    known = _enrolled(connection, {verdict.item for verdict in told})
+    by_key = {_key(verdict): verdict for verdict in told if verdict.item in known}
+    fresh = _fresh(connection, by_key)
+    record(connection, list(fresh.values()), list(fresh))
+    return Imported(len(fresh), 0, [verdict for verdict in told if verdict.item not in known])
+
+
+def tell_outcomes(connection: Connection, told: Sequence[Outcome]) -> Imported:
+    """Of one source, item and time the last one counts; the same again changes nothing."""
+    last = {(one.source, one.item, one.at): one for one in told}
+    known = _enrolled(connection, {item for _, item, _ in last})
+    strangers = [one for (_, item, _), one in last.items() if item not in known]
+    before: dict[tuple[Any, ...], str] = {}
+    names = sorted({item for _, item, _ in last if item in known})
+    for start in range(0, len(names), BLOCK):
+        some = select(outcomes).where(outcomes.c.item.in_(names[start : start + BLOCK]))
+        before |= {(row.source, row.item, _utc(row.at)): row.body for row in connection.execute(some)}
+    changed = {k: one for k, one in last.items() if k[1] in known and before.get(k) != one.model_dump_json()}
+    if changed:
+        position = _advance(connection, len(changed))
+        rows = [(position + n, one, one.model_dump_json()) for n, one in enumerate(changed.values())]
+        connection.execute(
+            insert(said),
+            [_row(n, f"outcome-{n}", OUTCOME, one.item, one.source, one.at, body) for n, one, body in rows],
+        )
+        values = [
+            {"source": one.source, "item": one.item, "at": one.at, "position": n, "body": body} for n, one, body in rows
+        ]
+        _upsert(connection, outcomes, values)
+    new = sum(key not in before for key in changed)
+    return Imported(new, len(changed) - new, strangers)
+
+
+def _key(verdict: Verdict) -> str:
+    return f"import-{hashlib.sha256(verdict.model_dump_json().encode()).hexdigest()}"
+
+
+def _fresh(connection: Connection, by_key: dict[str, Any]) -> dict[str, Any]:
+    """Without what was said already under the same key."""
+    keys, there = list(by_key), set[str]()
+    for start in range(0, len(keys), BLOCK):
+        there |= set(connection.scalars(select(said.c.key).where(said.c.key.in_(keys[start : start + BLOCK]))))
+    return {key: value for key, value in by_key.items() if key not in there}
+
+
+def _enrolled(connection: Connection, names: set[str]) -> set[str]:
+    ordered, found = sorted(names), set[str]()
+    for start in range(0, len(ordered), BLOCK):
+        found |= set(connection.scalars(select(items.c.item).where(items.c.item.in_(ordered[start : start + BLOCK]))))
+    return found
+
+
+def _check_enrolled(connection: Connection, names: set[str]) -> None:
+    if missing := sorted(names - _enrolled(connection, names)):
+        raise GenloopError(
+            "no such item is in review", where=missing[0], remedy="`genloop review` takes in new batches"
+        )
+
+
+def _advance(connection: Connection, count: int) -> int:
+    """The first of so many positions, which are in the order of the transactions that have them."""
+    moved = update(identity).values(position=identity.c.position + count).returning(identity.c.position)
+    return int(connection.execute(moved).scalar_one()) - count + 1
+
+
+def _current(connection: Connection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
+    found: dict[tuple[str, str], Verdict] = {}
+    for start in range(0, len(pairs), BLOCK // 2):
+        some = tuple_(verdicts.c.item, verdicts.c.reviewer).in_(pairs[start : start + BLOCK // 2])
+        for row in connection.execute(select(verdicts).where(some)):
+            found[row.item, row.reviewer] = Verdict.model_validate_json(row.body)
+    return found
+
+
+def _replace(connection: Connection, told: dict[tuple[str, str], tuple[int, Verdict]]) -> None:
+    values = [
+        {
+            "item": item,
+            "reviewer": reviewer,
+            "position": position,
+            "at": verdict.at,
+            "liking": verdict.liking,
+            "body": _body(verdict),
+        }
+        for (item, reviewer), (position, verdict) in told.items()
+    ]
+    _upsert(connection, verdicts, values)
+
+
+def _count(
+    connection: Connection, before: dict[tuple[str, str], Verdict], after: dict[tuple[str, str], Verdict]
+) -> None:
+    """Keep the sums beside each item."""
+    sums: dict[str, list[int]] = {}
+    for told, sign in ((before, -1), (after, 1)):
+        for (item, _), verdict in told.items():
+            row = sums.setdefault(item, [0, 0, 0])
+            row[0] += sign
+            row[1] += sign * likes(verdict)
+            row[2] += sign * dislikes(verdict)
+    for item, (count, more, less) in sums.items():
+        if count or more or less:
+            connection.execute(
+                update(items)
+                .where(items.c.item == item)
+                .values(said=items.c.said + count, likes=items.c.likes + more, dislikes=items.c.dislikes + less)
+            )
+
+
+def likes(verdict: Verdict) -> bool:
+    return verdict.liking is not None and verdict.liking > 0.5
+
+
+def dislikes(verdict: Verdict) -> bool:
+    return verdict.liking is not None and verdict.liking < 0.5
+
+
+def _raise_concern(connection: Connection, verdict: Verdict) -> None:
+    row = {name: getattr(verdict, name) for name in ("item", "reviewer", "concern", "at")}
+    _upsert(connection, concerns, [{**row, "note": clean(verdict.note), "done": False}])
+    connection.execute(update(items).where(items.c.item == verdict.item).values(withdrawn=True))
+
+
+def _upsert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    new = dialect.insert(table)
+    keys = [column.name for column in table.primary_key]
+    others = {column.name: new.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=others), rows)
+
+
+def _row(position: int, key: str, kind: str, item: str, by: str, at: datetime, body: str) -> dict[str, Any]:
+    return {"position": position, "key": key, "kind": kind, "item": item, "by": by, "at": at, "body": body}
+
+
+def _body(verdict: Verdict) -> str:
+    return json.dumps(json.loads(clean(verdict.model_dump_json())), ensure_ascii=True)
+
+
+def clean(text: str) -> str:
+    """PostgreSQL holds no NUL."""
+    return text.replace("\x00", "").replace("\\u0000", "")
+
+
+def _utc(at: datetime) -> datetime:
+    """SQLite forgets the zone."""
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
