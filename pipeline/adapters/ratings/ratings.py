@@ -156,7 +156,7 @@ class Ratings:
     def record(self, told: Sequence[Verdict], keys: Sequence[str]) -> None:
         """On the disk when it returns, all or none. keys: of the client's, so that a call again says nothing twice.
         Raises GenloopError for an item that is not in review."""
-        self._write(lambda connection: saying.record(connection, told, keys))
+        self._write(saying.Record(tuple(told), tuple(keys)))
 
     def undo(self, reviewer: str, item: str, key: str) -> Verdict | None:
         """Take the last verdict back; what counts now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,6 +18,21 @@ from pipeline.reviews import Choice, Outcome, Verdict
 
 BLOCK = 400  # names in one question: SQLite takes 32,766 variables, old ones 999
 VERDICT, UNDONE, CHOICE, OUTCOME = "verdict", "undone", "choice", "outcome"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Verdicts to be recorded, each with its key."""
+
+    told: tuple[Verdict, ...]
+    keys: tuple[str, ...]
+
+    def __call__(self, connection: Connection) -> None:
+        record(connection, self.told, self.keys)
+
+    def join(self, others: Sequence[Record]) -> Record:
+        both = (self, *others)
+        return Record(tuple(v for one in both for v in one.told), tuple(key for one in both for key in one.keys))
 
 
 def record(connection: Connection, told: Sequence[Verdict], keys: Sequence[str]) -> None:
