@@ -9,7 +9,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
@@ -95,6 +95,7 @@ def test_nothing_of_a_secret_or_of_what_was_expected_is_told() -> None:
     assert HEADER in Why.NO_HEADER.value
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=50), st.text(max_size=120), st.integers(0, 10**11))
 def test_nothing_else_than_the_signature_is_one(body: bytes, header: str, now: int) -> None:
     assert why(SECRET, header, body, now) is Why.NO_HEADER
