@@ -14,11 +14,21 @@ Z = 1.959964  # of the normal distribution, both tails of 2.5%
 
 
 def wilson(flags: NDArray[np.bool_]) -> Interval:
-    """Of a share (Wilson 1927): right also near 0 and 1, where the normal interval is not."""
-    n, share = len(flags), float(np.mean(flags))
+    """Of the share of these that are true."""
+    return of_share(int(np.count_nonzero(flags)), len(flags))
+
+
+def of_share(hits: int, n: int) -> Interval:
+    """Of a share (Wilson 1927): right also near 0 and 1, where the normal interval is not. n is at least 1.
+
+    Raises ValueError where there are more hits than n.
+    """
+    if not 0 <= hits <= n:
+        raise ValueError(f"{hits} of {n} is no share")
+    share = hits / n
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    return max(0.0, min(share, float(centre - half))), min(1.0, max(share, float(centre + half)))  # also as rounded
 
 
 def of_mean(values: NDArray[np.float64]) -> Interval:
