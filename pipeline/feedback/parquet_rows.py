@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.errors import SourceError
+from pipeline.feedback.parquet_pages import unpacked
 from pipeline.feedback.rows import Raw, columns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-BATCH_ROWS, STREAM_BYTES = 1024, 2**20
+BATCH_ROWS, BATCH_BYTES, STREAM_BYTES = 1024, 32 * 2**20, 2**20
 MOST_ROWS = 10**8
 COLUMN_BYTES, BOMB_RATIO = 32 * 2**20, 50  # of one column of a row group
 CELL_BYTES = 64 * 2**10
@@ -31,8 +32,10 @@ def rows_of_parquet(file: IO[bytes], name: str) -> Iterator[Raw]:
     try:
         table = _open(file, name)
         names = columns_of(table.schema_arrow.names, name)
-        for group in range(table.num_row_groups):  # by itself: a batch over two would be lost with either
-            for batch in table.iter_batches(BATCH_ROWS, row_groups=[group]):
+        sizes = _sizes(file, table.metadata, name)
+        for group, size in enumerate(sizes):  # by itself: a batch over two would be lost with either
+            rows = min(BATCH_ROWS, max(1, BATCH_BYTES * table.metadata.row_group(group).num_rows // max(1, size)))
+            for batch in table.iter_batches(rows, row_groups=[group]):
                 columns = [_cells(column) for column in batch.columns]
                 for row in range(batch.num_rows):
                     place += 1
@@ -57,20 +60,31 @@ def _open(file: IO[bytes], name: str) -> pq.ParquetFile:
         if not _is_plain(field.type):
             remedy = "give a text, a number, a truth value or a time; tags as one text with ; between them"
             raise SourceError(f"column {field.name[:40]!r} is {str(field.type)[:80]}", where=name, remedy=remedy)
-    if fault := _disproportion(metadata):
-        raise SourceError(fault, where=name, remedy="write it again in smaller files or row groups")
     return table
 
 
-def _disproportion(metadata: Any) -> str:
+def _sizes(file: IO[bytes], metadata: Any, name: str) -> list[int]:
+    """Bytes that each row group unpacks to."""
     if metadata.num_rows > MOST_ROWS:
-        return f"{metadata.num_rows} rows, more than {MOST_ROWS}"
+        raise SourceError(f"{metadata.num_rows} rows, at most {MOST_ROWS}", where=name, remedy="give it in parts")
+    found = []
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            size, packed = column.total_uncompressed_size, column.total_compressed_size
-            if size > COLUMN_BYTES and size > BOMB_RATIO * packed:
-                return f"a column of {packed} bytes would unpack to {size}"
-    return ""
+        found.append(sum(_size(file, group.column(i), name) for i in range(group.num_columns)))
+    file.seek(0)
+    return found
+
+
+def _size(file: IO[bytes], column: Any, name: str) -> int:
+    packed = column.total_compressed_size
+    places = [column.data_page_offset, *([column.dictionary_page_offset] if column.has_dictionary_page else [])]
+    try:
+        size = unpacked(file, min(places), packed)
+    except ValueError as error:
+        raise SourceError(f"no Parquet that can be read: {error}", where=name) from None
+    if size > COLUMN_BYTES and size > BOMB_RATIO * packed:
+        remedy = "write it again in smaller files or row groups"
+        raise SourceError(f"a column of {packed} bytes would unpack to {size}", where=name, remedy=remedy)
+    return size
 
 
 def _is_plain(kind: pa.DataType) -> bool:

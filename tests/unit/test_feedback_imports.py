@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import SourceError
 from pipeline.feedback.imports import read_feedback
+from pipeline.feedback.parquet_pages import unpacked
 from pipeline.feedback.rows import SHOWN, Told
 from pipeline.reviews import Choice, Outcome, Refused, Verdict
 from tests.peak import PeakMemory
@@ -440,10 +441,10 @@ def test_a_line_of_a_gigabyte_needs_little_memory(kind: str) -> None:
     assert kind == "array" or "more than 65536 bytes" in found[1].reason
 
 
-def test_a_hundred_thousand_rows_need_little_memory() -> None:
-    file = endless(f"{HEAD}\n{ROW}\n", f"{ROW}\n".encode() * 1000, 100, ROW)
+def test_fifty_thousand_rows_need_little_memory() -> None:
+    file = endless(f"{HEAD}\n{ROW}\n", f"{ROW}\n".encode() * 1000, 50, ROW)
     with PeakMemory(os.getpid()) as peak:
-        assert sum(1 for _ in read_feedback(file, "f", NOW)) == 100_002
+        assert sum(1 for _ in read_feedback(file, "f", NOW)) == 50_002
     assert peak.beyond < 32 * 2**20
 
 
@@ -494,8 +495,9 @@ def test_parquet_with_a_column_twice_fails() -> None:
 def test_a_part_of_parquet_that_is_damaged_ends_it_and_is_told() -> None:
     columns = {name: values * 4000 for name, values in of_parquet().items()}
     data = bytearray(parquet(columns, row_group_size=2000, compression="snappy", use_dictionary=False))
-    start = pq.read_metadata(io.BytesIO(bytes(data))).row_group(1).column(0).data_page_offset
-    data[start : start + 200] = b"\xff" * 200
+    column = pq.read_metadata(io.BytesIO(bytes(data))).row_group(1).column(0)
+    end = column.data_page_offset + column.total_compressed_size
+    data[end - 100 : end] = b"\xff" * 100
     *good, last = read(bytes(data))
     assert len(good) == 2000
     assert isinstance(last, Refused)
@@ -513,6 +515,57 @@ def test_parquet_that_unpacks_out_of_proportion_is_not_read() -> None:
     assert peak.beyond < 32 * 2**20
     repeated = parquet({**judged, "note": pa.array(["x" * 2**20] * 64).dictionary_encode()}, compression="zstd")
     assert {one.reason for one in read(repeated) if isinstance(one, Refused)} == {f"a cell of {2**20} bytes"}
+
+
+def zigzag(value: int, length: int = 0) -> bytes:
+    """As the footer has numbers; in so many bytes, if there are fewer."""
+    value, found = 2 * value, bytearray()
+    while value > 127 or len(found) + 1 < length:
+        found.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def test_parquet_whose_footer_lies_of_its_size_is_not_read_either() -> None:
+    judged = {"item": [ITEM] * 64, "reviewer": ["ann"] * 64, "at": [AT] * 64, "note": ["x" * 2**20] * 64}
+    bomb = parquet(judged, compression="zstd", use_dictionary=False)
+    told = zigzag(pq.read_metadata(io.BytesIO(bomb)).row_group(0).column(3).total_uncompressed_size)
+    before, _, after = bomb.rpartition(told)
+    lying = before + zigzag(1000, len(told)) + after
+    assert pq.read_metadata(io.BytesIO(lying)).row_group(0).column(3).total_uncompressed_size == 1000
+    with PeakMemory(os.getpid()) as peak:
+        fails(lying, "would unpack to 671")
+    assert peak.beyond < 32 * 2**20
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "zstd", "gzip"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_pages_of_all_kinds_are_measured(version: Any, compression: str, dictionary: bool) -> None:
+    values = {
+        "item": [ITEM, OTHER] * 5000,
+        "source": ["shop"] * 10_000,
+        "at": [OUTCOME.at] * 10_000,
+        "clicks": [0] * 10_000,
+    }
+    options = {"compression": compression, "use_dictionary": dictionary, "data_page_version": version}
+    data = parquet(values, **options, data_page_size=4096, row_group_size=3000)
+    assert len(read(data)) == 10_000
+    for group in map(pq.read_metadata(io.BytesIO(data)).row_group, range(4)):
+        for column in map(group.column, range(4)):
+            begin = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+            size = unpacked(io.BytesIO(data), begin, column.total_compressed_size)
+            assert 0 < size <= column.total_uncompressed_size  # which counts the heads too
+            assert size > 0.5 * column.total_uncompressed_size or size < 4096
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_pages_that_are_none_are_refused(data: bytes) -> None:
+    try:
+        assert unpacked(io.BytesIO(data), 0, len(data)) >= 0
+    except ValueError as error:
+        assert "page" in str(error) or "64 bits" in str(error)
 
 
 def cut(data: bytes, place: float, flips: Sequence[tuple[float, int]]) -> bytes:
