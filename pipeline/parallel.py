@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
 import signal
+import sys
 import time
 import traceback
 from collections import deque
@@ -26,6 +28,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 QUEUED, QUEUED_BYTES = 4, 32 * 2**20  # a worker: enough that none waits for the caller
+PR_SET_PDEATHSIG = 1
 OOM_SCORE = "500"  # where the machine's memory ends, the kernel is to end a worker, not the run
 
 
@@ -105,6 +108,12 @@ def each(
         threads.shutdown()
         for worker in workers:
             worker.end()
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process where the one that started it ends, however that ends (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def prepare(function: Callable[..., object], imports: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipeline.errors import GenloopError, ServiceError
 from pipeline.files import replacing
@@ -21,7 +21,8 @@ class Versions:
 
         logging.getLogger("dvc").setLevel(logging.WARNING)  # its hints are for those who type its commands
         try:
-            self._repo: Any = Repo(str(workspace))
+            self._repo: Any = Repo(str(workspace), fs=_whole_files())
+            self._repo.config.wfs = self._repo.fs  # of the files that are this machine's alone
             self._root = workspace
         except DvcException as error:
             raise ServiceError(str(error), where=str(workspace), remedy="`genloop init` makes a workspace") from error
@@ -40,8 +41,13 @@ class Versions:
         return bool(ran)
 
     def commit(self, stage: str) -> None:
-        """Take what stands in the workspace as that stage's result."""
-        self._repo.commit(stage, force=True)
+        """Take what stands in the workspace as that stage's result. Raises ServiceError."""
+        from dvc.exceptions import DvcException
+
+        try:
+            self._repo.commit(stage, force=True)
+        except DvcException as error:
+            raise ServiceError(f"stage {stage}: {error}", remedy=f"`dvc commit {stage}` shows it alone") from error
 
     def stored(self, stage: str, out: str) -> dict[str, Any]:
         """How dvc.lock knows a stage's output: md5, size and nfiles."""
@@ -175,6 +181,27 @@ class Versions:
             where = self._repo.config["remote"].get("store", {}).get("url", "")
             what = f"DVC could not push: {error}"
             raise ServiceError(what, where=where, remedy="`dvc push` shows it alone") from error
+
+
+def _whole_files() -> Any:
+    """The files of a workspace, where what is written takes its place whole: DVC empties dvc.lock, the list of who is
+    at work (.dvc/tmp/rwlock) and its configuration before it fills them, and one that is killed in between leaves a
+    workspace in which nothing works any more."""
+    from dvc.fs import LocalFileSystem
+
+    class WholeFiles(LocalFileSystem):  # type: ignore[misc]
+        def open(self, path: Any, mode: str = "r", **options: Any) -> Any:
+            if "w" not in mode:
+                return super().open(path, mode, **options)
+            return _whole(Path(path), mode, options.get("encoding"))
+
+    return WholeFiles()
+
+
+@contextmanager
+def _whole(path: Path, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
+    with replacing(path) as temporary, temporary.open(mode, encoding=encoding) as file:
+        yield file
 
 
 def initialise(workspace: Path) -> None:

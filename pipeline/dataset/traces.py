@@ -15,6 +15,8 @@ from pipeline.adapters.objects import FOLDER, Objects
 from pipeline.tombstones import Tombstones
 
 PARQUET = b"PAR1"
+SHARDS = "shards.json"
+LEFT = ".tmp"  # not whole: what is in it can't be told
 PICTURES = "samples.png"  # a folder with it shows training images beside what was generated
 
 
@@ -44,18 +46,24 @@ class Look:
         return {told["id"] for folder, told in self.told("snapshot.json").items() if self.holds(folder)}
 
     def removable(self, snapshots: set[str]) -> list[str]:
-        """Files that hold some of it, the folders that they stand in with their small files, and what was made of the
-        snapshots: shards, and pictures, which don't tell of which."""
-        found, made = set(self.held), set[str]()
-        for folder, files in self.folders.items():
-            if self.holds(folder):
-                found |= {folder, *(oid for name, oid in files.items() if not name.endswith(".parquet"))}
+        """Files that hold some of it, the folders that they stand in with their small files, what was made of the
+        snapshots (shards, and pictures, which don't tell of which), and what a transfer left that was killed.
+
+        In the order in which to remove them: a run that is killed midway leaves what tells the next one of the rest.
+        """
+        holding = {folder for folder in self.folders if self.holds(folder)}
+        small = {
+            oid for folder in holding for name, oid in self.folders[folder].items() if not name.endswith(".parquet")
+        }
+        made, telling = set[str](), set[str]()
         if snapshots:
-            made = {folder for folder, told in self.told("shards.json").items() if told["snapshot"] in snapshots}
+            made = {folder for folder, told in self.told(SHARDS).items() if told["snapshot"] in snapshots}
+            telling = {self.folders[folder][SHARDS] for folder in made}
             made |= {folder for folder, files in self.folders.items() if PICTURES in files}
-        for folder in made:
-            found |= {folder, *self.folders[folder].values()}
-        return sorted(found & self.oids)
+        pixels = {oid for folder in made for oid in self.folders[folder].values()} - telling
+        left = {oid for oid in self.oids if oid.endswith(LEFT)}
+        steps = (left, pixels, small, made | holding, telling, self.held)
+        return [oid for oid in dict.fromkeys(oid for step in steps for oid in sorted(step)) if oid in self.oids]
 
 
 @dataclass
