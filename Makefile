@@ -8,7 +8,7 @@ run: setup
 	@$(BIN)/genloop run
 
 test: setup check
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -1,4 +1,4 @@
-"""What every test is held to: it leaves the environment as it found it."""
+"""What every test is held to: it leaves the environment as it found it. And who of several processes does which."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import os
 from collections.abc import Iterator
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # a core each
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +19,11 @@ def _environment_restored() -> Iterator[None]:
     if dict(os.environ) != before:
         os.environ.clear()
         os.environ.update(before)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file stay together, for what they share is made once, unless they name a group of their own."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))

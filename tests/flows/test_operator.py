@@ -20,6 +20,7 @@ from flows import records, services, wiring
 from pipeline.settings import override_params
 from tests.flows.command import NO_FILTERS
 
+pytestmark = pytest.mark.xdist_group("ports")  # `up` asks for the same ones, here and in test_services
 SMALL = ["-S", "train.images_seen=3200", "-S", "evaluate.classifier_steps=30", "-S", "evaluate.tstr_images=500"]
 SMALL += ["-S", "promote.gates={nfd: {at_most: 100000.0}}", "-S", "batches.samples.count=20", "-S", NO_FILTERS]
 STAGES = ["collect", "validate", "preprocess", "train", "evaluate"]
