@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,22 +58,38 @@ def set_params(root: Path, *pairs: str) -> None:
     subprocess.run([sys.executable, "-c", code, str(root / "params.yaml"), *pairs], check=True)
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Path]:
-    """With two versions, the first of them without the owls, and a remote that has both."""
-    root = tmp_path / "w"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a workspace of two versions, the first of them without the owls, and a remote that has both."""
+    whole = tmp_path_factory.mktemp("made")
+    root = whole / "w"
     assert genloop(root, "init", str(root)).returncode == 0
     images = {f"{label}/{i}.png": picture(i + 1000 * (label == "b")) for label in "ab" for i in range(60)}
     folder(root / "shop", images)
     set_params(root, "collect.sources=[{name: shop, uri: shop}]", *PARAMS)
     dvc = str(Path(sys.executable).parent / "dvc")
-    subprocess.run([dvc, "remote", "add", "-d", "far", str(tmp_path / "remote")], cwd=root, check=True)
+    subprocess.run([dvc, "remote", "add", "-d", "far", str(whole / "remote")], cwd=root, check=True)
     told(root, "update")
     folder(root / "owls", {f"{i}.png": picture(2000 + i) for i in range(4)})
     set_params(root, "collect.sources=[{name: shop, uri: shop}, {name: owls, uri: owls, label: b}]")
     told(root, "update")
     told(root, "push")
-    yield root
+    return whole
+
+
+@pytest.fixture
+def workspace(made: Path, tmp_path: Path) -> Path:
+    return copied(made, tmp_path / "all")
+
+
+def copied(whole: Path, to: Path) -> Path:
+    """The workspace of a copy of the folder, which has a remote of its own."""
+    shutil.copytree(whole, to, symlinks=True)
+    config = to / "w/.dvc/config"
+    told = config.read_text()
+    assert told.count(str(whole / "remote")) == 1
+    config.write_text(told.replace(str(whole / "remote"), str(to / "remote")))
+    return to / "w"
 
 
 def stands(root: Path, *needles: bytes) -> list[str]:
@@ -208,12 +223,7 @@ def test_killed_at_any_moment_the_next_one_ends_it(workspace: Path) -> None:
     gone = [sha256(picture(seed)) for seed in (3, 1004, 2001)]
     (workspace / "var").mkdir(exist_ok=True)
     (workspace / "var/tombstones.key").write_text("one key for both\n")
-    remote, undisturbed = str(workspace.parent / "remote"), workspace.parent / "undisturbed"
-    shutil.copytree(workspace.parent, undisturbed, ignore=shutil.ignore_patterns("undisturbed"), symlinks=True)
-    other = undisturbed / "w"
-    config = (other / ".dvc/config").read_text()
-    assert remote in config
-    (other / ".dvc/config").write_text(config.replace(remote, str(undisturbed / "remote")))
+    other = copied(workspace.parent, workspace.parent.parent / "undisturbed")
     told(other, "forget", *gone)
     for nth, event, words in MOMENTS:
         asked = command(workspace, "data", "forget", *gone, "--json")

@@ -59,26 +59,37 @@ def test_the_first_run_goes_from_images_to_a_committed_batch(workspace: Path, fi
     assert Path(first["picture"]).stat().st_size > 10_000
 
 
-def test_the_models_page_is_made_once_and_lies_beside_its_run(workspace: Path, first: dict[str, Any]) -> None:
-    page = Path(first["report"])
-    text = page.read_text()
-    assert "generator v1" in text and "all gates passed" in text
-    (attached,) = (workspace / "var/mlartifacts").rglob("report.html")
-    assert attached.read_text() == text
-    made = page.stat().st_mtime_ns, attached.stat().st_mtime_ns
-    again = genloop(workspace, "run", "--json")
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["report"] == str(page)
-    assert (page.stat().st_mtime_ns, attached.stat().st_mtime_ns) == made
-
-
-def test_again_nothing_is_made_anew(workspace: Path, first: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def again(workspace: Path, first: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+    """What a second run tells, and when the model's page and what lies beside its run were made before it."""
+    before = [path.stat().st_mtime_ns for path in pages(workspace, first)]
     done = genloop(workspace, "run", "--json")
     assert done.returncode == 0, done.stderr
-    again = json.loads(done.stdout)
-    assert again["up_to_date"] == ["collect", "validate", "preprocess", "train", "evaluate"]
-    assert (again["snapshot"], again["batches"]) == (first["snapshot"], first["batches"])
-    assert again["model"]["version"] == first["model"]["version"]
+    return dict(json.loads(done.stdout)), before
+
+
+def pages(workspace: Path, run: dict[str, Any]) -> list[Path]:
+    return [Path(run["report"]), *(workspace / "var/mlartifacts").rglob("report.html")]
+
+
+def test_the_models_page_is_made_once_and_lies_beside_its_run(
+    workspace: Path, first: dict[str, Any], again: tuple[dict[str, Any], list[int]]
+) -> None:
+    page, attached = pages(workspace, first)
+    text = page.read_text()
+    assert "generator v1" in text and "all gates passed" in text
+    assert attached.read_text() == text
+    assert again[0]["report"] == str(page)
+    assert [page.stat().st_mtime_ns, attached.stat().st_mtime_ns] == again[1]
+
+
+def test_again_nothing_is_made_anew(
+    workspace: Path, first: dict[str, Any], again: tuple[dict[str, Any], list[int]]
+) -> None:
+    second = again[0]
+    assert second["up_to_date"] == ["collect", "validate", "preprocess", "train", "evaluate"]
+    assert (second["snapshot"], second["batches"]) == (first["snapshot"], first["batches"])
+    assert second["model"]["version"] == first["model"]["version"]
     status = json.loads(genloop(workspace, "status", "--json").stdout)
     assert status["batches"] == first["batches"]
 
