@@ -89,7 +89,7 @@ def test_five_seconds_of_silence_are_waited_for(embedded: dict[str, str], monkey
         store = through(proxy, embedded, monkeypatch)
         began = time.monotonic()
         store.put("slow", b"1", "text/plain")
-        assert 5 <= time.monotonic() - began < 8 and len(proxy.seen) == 1
+        assert 5 <= time.monotonic() - began < 10 and len(proxy.seen) == 1  # given up, it would be asked again
 
 
 def test_an_upload_whose_end_was_confirmed_to_nobody(embedded: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

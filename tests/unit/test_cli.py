@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 import typer.main
@@ -38,7 +38,13 @@ def test_help_answers_fast_and_loads_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     times = []
     for _ in range(3):
-        began = time.perf_counter()
+        began = used_s()
         subprocess.run([sys.executable, "-m", "flows.cli", "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
+        times.append(used_s() - began)
     assert min(times) < 1  # 0.3 s on a quiet machine
+
+
+def used_s() -> float:
+    """Seconds of a core that child processes took: other work on the machine doesn't count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

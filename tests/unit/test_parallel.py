@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -111,8 +112,14 @@ ORPHANED = """
 from pipeline.parallel import Limits, each
 from tests.unit.deadly import act
 print("begun", flush=True)
-list(each(act, [b"A", b"HANG", b"HANG"], (), Limits(timeout_s=4)))
+list(each(act, [b"A", b"HANG", b"HANG"], (), Limits(timeout_s=6)))
 """
+
+
+def works(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):  # a child that had only to look something up
+        return process.cpu_percent(0.1) > 5  # of a core, which others may want too
+    return False
 
 
 def test_no_process_outlives_a_run_that_is_killed() -> None:
@@ -120,7 +127,7 @@ def test_no_process_outlives_a_run_that_is_killed() -> None:
     try:
         assert run.stdout and run.stdout.readline()
         deadline = time.monotonic() + 60
-        while len(busy := [p for p in psutil.Process(run.pid).children(recursive=True) if p.cpu_percent(0.1) > 20]) < 2:
+        while len(busy := [p for p in psutil.Process(run.pid).children(recursive=True) if works(p)]) < 2:
             assert time.monotonic() < deadline, busy
         below = psutil.Process(run.pid).children(recursive=True)
     finally:

@@ -73,10 +73,10 @@ def packed(text: bytes) -> bytes:
 
 def test_compressed_it_is_read_and_a_bomb_is_not() -> None:
     assert read_source_type(packed(PACKET)) == TRAINED
-    start = time.monotonic()
+    start = time.process_time()
     bomb = packed(b" " * 2**28 + PACKET)
-    made = time.monotonic()
-    assert read_source_type(bomb) == "" and time.monotonic() - made < max(1.0, made - start)
+    made = time.process_time()
+    assert read_source_type(bomb) == "" and time.process_time() - made < max(1.0, made - start)
 
 
 def test_xmp_of_another_is_not_overwritten() -> None:
@@ -104,11 +104,11 @@ def test_hostile_bytes_are_told_apart(format: str) -> None:
 
 
 def test_long_runs_take_no_long_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for run in (
         b":DigitalSourceType" * 400_000,
         b":DigitalSourceType=" + b" " * 2**22,
         b":DigitalSourceType>" * 400_000,
     ):
         assert read_source_type(packed(run)) == ""
-    assert time.monotonic() - start < 10
+    assert time.process_time() - start < 10
