@@ -157,6 +157,9 @@ def down(as_json: Json = False) -> None:
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="The workspace to make.")]) -> None:
     """Make a workspace elsewhere: params.yaml, dvc.yaml and DVC's own files."""
+    from pipeline.settings import Environment
+
+    Environment()  # what can't be would stop every command in the workspace
     make_workspace(folder)
     print(f"{folder}: a workspace; GENLOOP_WORKSPACE={folder} genloop run")
 

@@ -263,6 +263,7 @@ class Environment(BaseSettings):
     as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
     asked of each object that is written; `s3_tags` is JSON, an object of strings. What is generated is signed by one of
     `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see pipeline/marks/signer.py.
+    Raises ParamsError that names each variable that can't be, its value and what was expected.
     """
 
     model_config = SettingsConfigDict(env_prefix="GENLOOP_", frozen=True)
@@ -276,7 +277,7 @@ class Environment(BaseSettings):
     s3_acl: str = ""
     s3_storage_class: str = ""
     s3_tags: str = ""
-    s3_multipart_mb: PositiveInt = 32
+    s3_multipart_mb: Annotated[int, Field(ge=8, le=5120)] = 32  # what pipeline/adapters/store/settings.py takes
     mlflow_uri: str = ""
     dvc_push: bool = True
     processes: Annotated[int, Field(ge=0)] = 0
@@ -285,6 +286,18 @@ class Environment(BaseSettings):
     signing_key_file: Path | None = None
     signing_certificates: Path | None = None
     signer: str = ""
+
+    def __init__(self) -> None:
+        try:
+            super().__init__()
+        except ValidationError as error:
+            told = "; ".join(_variable(fault) for fault in error.errors())
+            raise ParamsError(told, where="environment", remedy="mend or unset it") from None
+
+
+def _variable(fault: Any) -> str:
+    """One of pydantic's faults of the environment, in one line: nothing of a value but its start, as it is anyone's."""
+    return f"GENLOOP_{str(fault['loc'][0]).upper()} = {str(fault['input'])[:40]!r}: {fault['msg']}"
 
 
 def registry_uri(workspace: Path) -> str:
