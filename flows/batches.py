@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.generate.batches import Stores
     from pipeline.generate.order import Order
+    from pipeline.model.recipe import Turn
 
 
 def asked_of(params: Params, name: str) -> BatchOrder:
@@ -153,19 +154,18 @@ def _around(registry: Registry, asked: BatchOrder, model: ModelVersion) -> tuple
     return found, purpose.around
 
 
-def _recipe(item: str, classes: tuple[str, ...]) -> tuple[int, int] | None:
-    """Class and seed of an item."""
-    if not item:
-        return None
-    from pipeline.generate.batches import find_batch
-    from pipeline.generate.find import batch_of, row_of
+def _chosen(item: str) -> tuple[int, int, tuple[Turn, ...]]:
+    """Class and seed that an item began from, and its way from there."""
+    from pipeline.generate.batches import find_batch, read_manifest
+    from pipeline.generate.find import batch_of, order_of, row_of
+    from pipeline.generate.regenerate import recipe_of
 
     batch = find_batch(wiring.stores, batch_of(item))
-    row = row_of(wiring.stores(batch.bucket), batch, item)
-    if row is None or row["share"] or row["label_share"]:
-        what = "the batch does not have it" if row is None else "is itself a variation, which has two seeds"
-        raise GenloopError(what, where=item, remedy="choose an item of another batch")
-    return (classes.index(row["label"]) if row["label"] in classes else 0), int(row["seed"])
+    store = wiring.stores(batch.bucket)
+    row = row_of(store, batch, item)
+    if row is None:
+        raise GenloopError("the batch does not have it", where=item, remedy="choose another item")
+    return recipe_of(order_of(read_manifest(store, batch)), row).onward(0)
 
 
 def _order(
@@ -190,8 +190,12 @@ def _order(
 
         held_against = screen_id(screen)
     snapshot, code = registry.snapshot_of(model), fingerprints(asked, workspace)
-    recipe = _recipe(around, classes)
-    return make_order(name, asked, when, model, classes, snapshot, held_against, code, params.segments, recipe)
+    beginning: tuple[int, int] | None = None
+    way: tuple[Turn, ...] = ()
+    if around:
+        label, seed, way = _chosen(around)
+        beginning = label, seed
+    return make_order(name, asked, when, model, classes, snapshot, held_against, code, params.segments, beginning, way)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.generate.order import Order
 from pipeline.media.encoding import picture
-from pipeline.model.recipe import Recipes
+from pipeline.model.recipe import Recipes, Turn
 from pipeline.orders import Catalogue
 
 SHOWN = 96  # pixels a side, at most, on a sheet
@@ -84,6 +84,8 @@ def item_table(
     made = recipes[rows]
     count = len(items)
     names = np.array([*order.classes, None], object)
+    way = [turn._replace(label=names[turn.label])._asdict() for turn in made.way]
+    turn_type = pa.struct(list(zip(Turn._fields, (pa.string(), pa.int64(), pa.float32(), pa.float32()), strict=True)))
     embedding: dict[str, Any] = {}
     if features is not None and isinstance(order.asked.purpose, Catalogue):
         flat = pa.array(features[rows].reshape(-1))
@@ -102,6 +104,7 @@ def item_table(
             "toward_seed": made.toward_seeds,
             "share": made.shares,
             "label_share": made.label_shares,
+            "way": pa.array([way] * count, pa.list_(turn_type)),
             **{name: pa.array(values[rows]) for name, values in measured.items()},
             **embedding,
             "facts": pa.array([json.dumps(dict(item.facts), ensure_ascii=False) for item in items], pa.string()),

@@ -91,13 +91,14 @@ def beside(order: Order, part: int, items: Sequence[Item], sign: Sign) -> list[B
 
 def cells(order: Order) -> Any:
     """The plan of a sheet of variations."""
-    from pipeline.purposes.variations import sheet
+    from pipeline.purposes.variations import mostly, sheet
 
     purpose = order.asked.purpose
     assert isinstance(purpose, Variations) and order.around is not None
     label, seed = order.around
-    others = [(label + step) % len(order.classes) for step in range(1, min(purpose.others + 1, len(order.classes)))]
-    return sheet(label, seed, order.seed, others, order.classes, purpose.columns)
+    seen, count = mostly(label, order.way), len(order.classes)
+    others = [(seen + step) % count for step in range(1, min(purpose.others + 1, count))]
+    return sheet(label, seed, order.seed, others, order.classes, purpose.columns, order.way)
 
 
 def digest(data: bytes) -> str:

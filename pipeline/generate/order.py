@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.errors import ParamsError
 from pipeline.files import sha256_json
 from pipeline.model.noise import item_seeds
+from pipeline.model.recipe import Turn
 from pipeline.orders import BatchOrder, Catalogue, Mix, Variations
 from pipeline.settings import Adapting
 from pipeline.values import ModelVersion, Value
 
-LATER: dict[str, object] = {"preference": "", "adapting": None, "canary": False}  # ids of older orders are without
 PART_SHIFT = 32  # the candidates of a part are numbered from part << 32
 GOLDEN = 0.618  # neighbours fall far apart
 Integers = NDArray[np.int64]
@@ -29,9 +28,10 @@ class Order(Value):
 
     period: the stretch of time that it is for, or empty. screen: the id of what candidates are held against, or empty.
     code: hashes of what the user's own functions and files are. around: class and seed of the item that variations are
-    of. segments: that a catalogue is for. preference: the id of the model of what people like that items are taken by,
-    as adapting says, or empty. canary: whether it is the part of an order that the old champion still makes. The id is
-    a hash of all of it.
+    of; way: from there, where it is a variation itself. segments: that a catalogue is for. preference: the id of the
+    model of what people like that items are taken by, as adapting says, or empty. canary: whether it is the part of an
+    order that the old champion still makes. The id is a hash of all of it; what is younger than the first batches is
+    left out where it is empty, so that they keep theirs.
     """
 
     name: str
@@ -46,15 +46,15 @@ class Order(Value):
     weights: tuple[float, ...]
     asked: BatchOrder
     around: tuple[int, int] | None = None
+    way: tuple[Turn, ...] = Field((), exclude_if=lambda way: not way)
     segments: dict[str, dict[str, float]] = {}
-    preference: str = ""
-    adapting: Adapting | None = None
-    canary: bool = False
+    preference: str = Field("", exclude_if=lambda preference: not preference)
+    adapting: Adapting | None = Field(None, exclude_if=lambda adapting: adapting is None)
+    canary: bool = Field(False, exclude_if=lambda canary: not canary)
 
     @property
     def id(self) -> str:
-        unused: Any = {name: True for name, value in LATER.items() if getattr(self, name) == value}
-        return sha256_json(self.model_dump(exclude={**unused, "asked": {"preferred"}}))[:16]
+        return sha256_json(self.model_dump(exclude={"asked": {"preferred"}}))[:16]
 
     @property
     def candidates(self) -> float:
@@ -89,13 +89,9 @@ def make_order(
     code: dict[str, str],
     segments: dict[str, Mix] | None = None,
     around: tuple[int, int] | None = None,
-    preference: str = "",
-    adapting: Adapting | None = None,
-    adapt: Callable[[Mix], Mix] = lambda mix: mix,
-    canary: bool = False,
+    way: tuple[Turn, ...] = (),
 ) -> Order:
-    """segments: of params.yaml. around: class and seed of the item that variations are of, which count themselves.
-    adapt: what is learned of the classes, weights of all of them into such.
+    """segments: of params.yaml. around, way: to the item that variations are of, which count themselves.
 
     Raises ParamsError for a segment that is not there, a class of the mix that the model does not know, or a mix of
     nothing.
@@ -109,8 +105,6 @@ def make_order(
     raw = [mix.get(name, 0.0) if mix else 1.0 for name in classes] or [1.0]
     if sum(raw) <= 0:
         raise ParamsError("mix gives every class weight 0", where=where, remedy="give one a weight above 0")
-    weights = adapt(dict(zip(classes, raw, strict=True))) if classes and adapting else {}
-    raw = [weights[name] for name in classes] if weights else raw
     return Order(
         name=name,
         period=period,
@@ -124,10 +118,8 @@ def make_order(
         weights=tuple(weight / sum(raw) for weight in raw),
         asked=asked if around is None else asked.model_copy(update={"count": _cells(asked, len(classes))}),
         around=around,
+        way=way,
         segments=known if isinstance(asked.purpose, Catalogue) else {},
-        preference=preference,
-        adapting=adapting,
-        canary=canary,
     )
 
 

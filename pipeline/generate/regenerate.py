@@ -16,7 +16,7 @@ from pipeline.generate.order import Order
 from pipeline.generate.part import claim_of
 from pipeline.marks.watermark import load_watermark
 from pipeline.model.bundle import Bundle
-from pipeline.model.recipe import Recipes
+from pipeline.model.recipe import Recipes, Turn
 from pipeline.purposes.piece import Piece
 
 
@@ -41,11 +41,19 @@ def regenerate(
     )
 
 
+def recipe_of(order: Order, row: Mapping[str, Any]) -> Recipes:
+    """Of one item."""
+    return recipes_of(order, [row])
+
+
 def recipes_of(order: Order, rows: Sequence[Mapping[str, Any]]) -> Recipes:
+    """Of items of one batch, which share a way. Rows of the first batches have none."""
     places = {name: label for label, name in enumerate(order.classes)}
     label, toward = (
         np.array([places.get(row[name], 0) for row in rows], np.int64) for name in ("label", "toward_label")
     )
     seed, toward_seed = (np.array([row[name] for row in rows], np.int64) for name in ("seed", "toward_seed"))
     share, label_share = (np.array([row[name] for row in rows], np.float32) for name in ("share", "label_share"))
-    return Recipes(label, seed, toward, toward_seed, share, label_share)
+    turns = [Turn(**told) for told in (rows[0].get("way") if rows else None) or ()]
+    way = tuple(turn._replace(label=places.get(str(turn.label), 0)) for turn in turns)
+    return Recipes(label, seed, toward, toward_seed, share, label_share, way=way)

@@ -72,10 +72,11 @@ class Bundle:
         embed = self.generator.embed
         device = embed.weight.device
         classes: torch.Tensor = embed(torch.from_numpy(recipes.labels).to(device))
-        if not recipes.label_shares.any():
-            return classes
-        ends = embed(torch.from_numpy(recipes.toward_labels).to(device))
-        return torch.lerp(classes, ends, torch.from_numpy(recipes.label_shares).to(device)[:, None])
+        for turn in recipes.turns():
+            if turn.label_shares.any():
+                ends = embed(torch.from_numpy(turn.toward_labels).to(device))
+                classes = torch.lerp(classes, ends, torch.from_numpy(turn.label_shares).to(device)[:, None])
+        return classes
 
 
 def quantise(images: torch.Tensor) -> torch.Tensor:

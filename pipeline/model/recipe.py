@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .noise import between, latents
+
+ARRAYS = ("labels", "seeds", "toward_labels", "toward_seeds", "shares", "label_shares")
+TYPES = (np.int64, np.int64, np.float32, np.float32)  # of a turn
+
+
+class Turn(NamedTuple):
+    """From where an item stands: `share` of the way to the latent of a seed, `label_share` of that to a class."""
+
+    label: int
+    seed: int
+    share: float
+    label_share: float
 
 
 @dataclass(frozen=True)
@@ -15,7 +29,8 @@ class Recipes:
     """N items, each from the latent of its seed, or on the way from there to that of another.
 
     labels, seeds, toward_labels, toward_seeds: int64 [N]; shares: float32 [N] in [0, 1], of the way between the two
-    latents; label_shares: the same between the two classes.
+    latents; label_shares: the same between the two classes. way: turns that all of them take before their own, as
+    variations of a variation do.
     """
 
     labels: NDArray[np.int64]
@@ -24,21 +39,45 @@ class Recipes:
     toward_seeds: NDArray[np.int64]
     shares: NDArray[np.float32]
     label_shares: NDArray[np.float32]
+    way: tuple[Turn, ...] = field(default=(), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, rows: slice | NDArray[np.int64] | NDArray[np.bool_]) -> Recipes:
-        return Recipes(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return Recipes(*(getattr(self, name)[rows] for name in ARRAYS), way=self.way)
+
+    def turns(self) -> Iterator[Recipes]:
+        """In order, each as `toward_labels`, `toward_seeds`, `shares` and `label_shares`; the own one is the last."""
+        for turn in self.way:
+            turned = (np.full(len(self), value, kind) for value, kind in zip(turn, TYPES, strict=True))
+            yield Recipes(self.labels, self.seeds, *turned)
+        yield replace(self, way=())
 
     def latents(self, dim: int) -> NDArray[np.float32]:
         """float32 [N, dim]. A latent on no way is that of its seed, to the bit."""
         z = latents(self.seeds, dim)
-        moved = self.shares > 0
-        if moved.any():
-            ends = latents(self.toward_seeds[moved], dim)
-            z[moved] = between(z[moved], ends, self.shares[moved, None])
+        for turn in self.turns():
+            moved = turn.shares > 0
+            if moved.any():
+                ends = latents(turn.toward_seeds[moved], dim)
+                z[moved] = between(z[moved], ends, turn.shares[moved, None])
         return z
+
+    def onward(self, row: int) -> tuple[int, int, tuple[Turn, ...]]:
+        """Class, seed and way of what stands where this one does: others can go on from there.
+
+        Where a turn goes all the way to a class nothing is left of those before it, and it is the class.
+        """
+        values = (getattr(self, name)[row].item() for name in ARRAYS[2:])
+        own = Turn(*values)
+        way = (*self.way, own) if own.share or own.label_share else self.way
+        label = int(self.labels[row])
+        whole = max((place for place, turn in enumerate(way) if turn.label_share == 1), default=-1)
+        if whole >= 0:
+            label = way[whole].label
+            way = (*(turn._replace(label_share=0.0) for turn in way[: whole + 1]), *way[whole + 1 :])
+        return label, int(self.seeds[row]), way
 
 
 def plain(labels: NDArray[np.int64], seeds: NDArray[np.int64]) -> Recipes:
@@ -55,4 +94,7 @@ def walk(labels: NDArray[np.int64], starts: NDArray[np.int64], ends: NDArray[np.
 
 
 def joined(*several: Recipes) -> Recipes:
-    return Recipes(*(np.concatenate([getattr(one, field.name) for one in several]) for field in fields(Recipes)))
+    """Raises ValueError where they come by different ways."""
+    if len(ways := {one.way for one in several}) > 1:
+        raise ValueError(f"recipes by {len(ways)} different ways")
+    return Recipes(*(np.concatenate([getattr(one, name) for one in several]) for name in ARRAYS), way=ways.pop())

@@ -50,7 +50,9 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
 
 
 def _told(plan: SheetPlan) -> str:
-    return f"class {plan.recipes.labels[0]}, seed {plan.recipes.seeds[0]}"
+    turns = len(plan.recipes.way)
+    further = f", {turns} turn{'s' * (turns > 1)} on" if turns else ""
+    return f"class {plan.recipes.labels[0]}, seed {plan.recipes.seeds[0]}{further}"
 
 
 def _short(caption: str, row: int) -> str:

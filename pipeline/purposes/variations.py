@@ -1,21 +1,23 @@
 """Variations of a chosen item: near ones and far ones, ways to other items, other classes; as recipes and as a sheet.
 
 A recipe is a row that an item is made from. Its latent lies on the sphere between two seeds' latents, its class between
-two classes' embeddings; with shares of 0 it is a plain item of a batch.
+two classes' embeddings; with shares of 0 it is a plain item of a batch. Variations of a variation go on from where it
+stands: their recipes share the way that leads there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.model.noise import item_seeds
-from pipeline.model.recipe import Recipes, joined
+from pipeline.model.recipe import Recipes, Turn, joined
 
 NEAR, FARTHER, FAR = 0.15, 0.35, 0.6  # shares of the way to another item
+DIRECTIONS = 64  # room for those of one sheet; that of a variation goes others than the one it was chosen from
 ROWS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -40,13 +42,15 @@ class SheetPlan:
         return 1 + row * self.columns + int(column) - 1
 
 
-def perturbations(label: int, seed: int, strengths: Sequence[float], per_strength: int, batch_seed: int) -> Recipes:
+def perturbations(
+    label: int, seed: int, strengths: Sequence[float], per_strength: int, batch_seed: int, first: int = 0
+) -> Recipes:
     """Strength by strength, the same `per_strength` directions in each, so that a column goes further one way.
 
-    strengths: shares of the way to a fresh item, 0 to 1. batch_seed: which directions.
+    strengths: shares of the way to a fresh item, 0 to 1. batch_seed: which directions; first: of them the first.
     """
     _check_shares(strengths)
-    toward = np.tile(item_seeds(batch_seed, np.arange(per_strength, dtype=np.int64)), len(strengths))
+    toward = np.tile(item_seeds(batch_seed, first + np.arange(per_strength, dtype=np.int64)), len(strengths))
     shares = np.repeat(np.asarray(strengths, np.float32), per_strength)
     return _recipes(label, seed, label, toward, shares, np.zeros(len(shares), np.float32))
 
@@ -72,21 +76,31 @@ def sheet(
     other_labels: Sequence[int] = (),
     names: Sequence[str] = (),
     columns: int = 8,
+    way: tuple[Turn, ...] = (),
 ) -> SheetPlan:
     """The chosen item; rows of near, farther and far ones; a walk to an item far off; a row for each other class.
 
-    names: of the classes, by label. At most 26 rows: one a letter. Raises ValueError for more, or no columns.
+    names: of the classes, by label. way: from the seed's item to the chosen one. At most 26 rows: one a letter. Raises
+    ValueError for more, or no columns.
     """
     if columns < 1 or len(other_labels) > len(ROWS) - 4:
         raise ValueError(f"{columns} columns, {len(other_labels)} other classes: at least 1, at most {len(ROWS) - 4}")
     chosen = walk(label, seed, seed, 1)
-    around = perturbations(label, seed, (NEAR, FARTHER, FAR), columns, batch_seed)
-    to_seed = int(item_seeds(batch_seed, np.array([columns], np.int64))[0])
+    first = DIRECTIONS * len(way)
+    around = perturbations(label, seed, (NEAR, FARTHER, FAR), columns, batch_seed, first)
+    to_seed = int(item_seeds(batch_seed, np.array([first + columns], np.int64))[0])
     far_off = _way_to(label, seed, to_seed, columns)
     others = classes(label, seed, other_labels, columns)
     told = [names[other] if 0 <= other < len(names) else f"class {other}" for other in other_labels]
     captions = ("near", "farther", "far", "on the way to another", *(f"toward {name}" for name in told))
-    return SheetPlan(joined(chosen, around, far_off, others), captions, columns)
+    return SheetPlan(replace(joined(chosen, around, far_off, others), way=way), captions, columns)
+
+
+def mostly(label: int, way: Sequence[Turn]) -> int:
+    """The class that an item comes nearest to at the end of its way."""
+    for turn in way:
+        label = turn.label if turn.label_share >= 0.5 else label
+    return label
 
 
 def _way_to(label: int, seed: int, to_seed: int, steps: int) -> Recipes:

@@ -16,6 +16,7 @@ from pipeline.generate.release import Provenance
 from pipeline.marks.signer import SignerSettings
 from pipeline.model.bundle import save_bundle
 from pipeline.model.networks import Generator, Shape
+from pipeline.model.recipe import Turn
 from pipeline.orders import BatchOrder
 from pipeline.settings import Costs
 from pipeline.values import Batch, ModelVersion, Scorecard
@@ -38,11 +39,11 @@ def make_bundle(folder: Path, channels: int = 1) -> str:
     return save_bundle(folder, generator, CLASSES)
 
 
-def order_of(bundle: str, around: tuple[int, int] | None = None, **asked: object) -> Order:
+def order_of(bundle: str, around: tuple[int, int] | None = None, way: tuple[Turn, ...] = (), **asked: object) -> Order:
     model = ModelVersion(name="generator", version=1, alias="champion", bundle=bundle, uri="models:/generator/1")
     chosen = BatchOrder.model_validate({"count": 30, "part_items": 10, "filters": OPEN, **asked})
     segments = {"young": {"cat": 3.0, "dog": 1.0}, "old": {"dog": 1.0}}
-    return make_order("shop", chosen, "", model, CLASSES, "snap", "", {}, segments, around)
+    return make_order("shop", chosen, "", model, CLASSES, "snap", "", {}, segments, around, way)
 
 
 def delivered(

@@ -17,12 +17,13 @@ from pipeline.generate.batches import home, read_manifest
 from pipeline.generate.find import order_of as read_order
 from pipeline.generate.part import Workplace
 from pipeline.generate.policies import fingerprints
-from pipeline.generate.regenerate import regenerate
+from pipeline.generate.regenerate import recipe_of, regenerate
 from pipeline.generate.release import Withdrawal
 from pipeline.generate.verify import verify_batch, verify_file
 from pipeline.generate.withdraw import withdraw_item
 from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.model.bundle import load_bundle
+from pipeline.model.recipe import Turn
 from pipeline.orders import BatchOrder
 from pipeline.purposes.search import Search
 from pipeline.purposes.textures import seam
@@ -81,6 +82,32 @@ def test_variations_are_around_the_item_by_the_same_model(tmp_path: Path, store:
     checked(tmp_path, store, batch)
     withdrawn(tmp_path, store, batch, f"{batch.id}-00000008")
     assert not list(store.keys(f"{home(batch)}/sheet/"))
+
+
+def test_variations_of_variations_are_made_again_from_their_rows_alone(tmp_path: Path, store: FolderStore) -> None:
+    made, bundle = make_bundle(tmp_path / "bundle"), load_bundle(tmp_path / "bundle")
+    at = Workplace(tmp_path, tmp_path / "bundle", None, store, SignerSettings(), "")
+    label, seed, way, before = 1, 77, tuple[Turn, ...](), None
+    for turns, cell in enumerate((10, 22, 16)):  # far; half-way to another class; all the way to another item
+        name = f"{before['batch']}-{before['index']:08d}" if before else "0" * 16 + "-00000004"
+        purpose = {"kind": "variations", "around": name, "columns": 4, "others": 2}
+        order = order_of(made, around=(label, seed), way=way, purpose=purpose, part_items=7)
+        batch = publish.deliver(lambda bucket: store, order, at, PROVENANCE, Costs())
+        read = read_order(read_manifest(store, batch))
+        assert read == order and read.id == batch.id and (("way" in read.model_dump()) == (turns > 0))
+        rows = sorted(items(store, batch), key=lambda row: int(str(row["index"])))
+        assert {len(row["way"]) for row in rows} == {turns}  # type: ignore[arg-type]
+        for row in rows:
+            regenerate(read, row, bundle, tmp_path, "")  # which raises where the pixels are others
+        if before:
+            assert rows[0]["pixels"] == before["pixels"] and len({row["pixels"] for row in rows}) > len(rows) / 2
+        else:
+            old = {name: value for name, value in rows[9].items() if name != "way"}
+            assert regenerate(read, old, bundle, tmp_path, "").shape == (16, 16, 1)
+        before = rows[cell]
+        label, seed, way = recipe_of(read, before).onward(0)
+    assert [turn.label_share for turn in way] == [0, 0.5, 0] and way[2].share == 1
+    checked(tmp_path, store, batch)
 
 
 def test_ads_are_pieces_of_every_format_and_text(tmp_path: Path, store: FolderStore) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.model.noise import item_seeds
+from pipeline.model.noise import between, item_seeds, latents
+from pipeline.model.recipe import Turn, joined
 from pipeline.purposes.variation_sheet import draw_sheet
-from pipeline.purposes.variations import classes, perturbations, sheet, walk
+from pipeline.purposes.variations import classes, mostly, perturbations, sheet, walk
 
 
 def test_perturbations_go_the_same_ways_at_each_strength() -> None:
@@ -44,6 +45,50 @@ def test_recipes_are_int64_and_float32() -> None:
         np.dtype(np.int64)
     }
     assert found.shares.dtype == found.label_shares.dtype == np.float32
+
+
+def one(seed: int) -> np.ndarray:  # type: ignore[type-arg]
+    return latents(np.array([seed], np.int64), 16)
+
+
+def test_a_variation_of_a_variation_goes_on_from_where_that_stands() -> None:
+    first = sheet(3, 11, 7, (1,), columns=4)
+    cell = first.index_of("B3")
+    label, seed, way = first.recipes.onward(cell)
+    assert (label, seed, len(way)) == (3, 11, 1)
+    second = sheet(label, seed, 7, (1,), columns=4, way=way)
+    assert (second.recipes.latents(16)[0] == first.recipes.latents(16)[cell]).all()
+    near = second.index_of("A2")
+    stands = between(one(11), one(int(first.recipes.toward_seeds[cell])), 0.35)
+    expected = between(stands, one(int(second.recipes.toward_seeds[near])), 0.15)
+    assert np.allclose(second.recipes.latents(16)[near], expected[0], atol=1e-6)
+    third = sheet(*second.recipes.onward(near)[:2], 7, columns=4, way=second.recipes.onward(near)[2])
+    assert len(third.recipes.way) == 2
+    assert (third.recipes.latents(16)[0] == second.recipes.latents(16)[near]).all()
+
+
+def test_each_sheet_of_a_row_of_them_goes_other_ways() -> None:
+    sheets = [sheet(3, 11, 7, columns=32, way=(Turn(3, 5, 0.2, 0),) * turns) for turns in range(3)]
+    seeds = [set(one.recipes.toward_seeds.tolist()) - {11} for one in sheets]
+    assert all(len(some) == 33 for some in seeds) and len(set.union(*seeds)) == 99
+
+
+def test_the_chosen_one_of_a_sheet_takes_no_turn_more() -> None:
+    way = (Turn(3, 5, 0.25, 0.0),)
+    assert sheet(3, 11, 7, way=way).recipes.onward(0) == (3, 11, way)
+    assert sheet(3, 11, 7).recipes.onward(0) == (3, 11, ())
+
+
+def test_what_went_all_the_way_to_a_class_is_of_that_class() -> None:
+    found = classes(3, 11, (8,), 4)
+    assert found.onward(3) == (8, 11, (Turn(8, 11, 0.0, 0.0),))
+    assert found.onward(2) == (3, 11, (Turn(8, 11, 0.0, 0.75),))
+    assert [mostly(3, found.onward(row)[2]) for row in range(3)] == [3, 8, 8]
+
+
+def test_recipes_by_different_ways_are_not_joined() -> None:
+    with pytest.raises(ValueError, match="2 different ways"):
+        joined(sheet(3, 11, 7).recipes, sheet(3, 11, 7, way=(Turn(3, 5, 0.2, 0),)).recipes)
 
 
 def test_a_cell_is_found_by_its_name() -> None:
