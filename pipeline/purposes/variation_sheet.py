@@ -1,4 +1,7 @@
-"""The sheet of variations as a picture: the chosen item large, its variations in rows that can be named, such as B3."""
+"""The sheet of variations as a picture: the chosen item large, its variations in rows that can be named, such as B3.
+
+Beside each cell's name stands the number that ends its item's, so that it can be asked for more of its like.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
     left = MARGIN + CHOSEN + MARGIN
     width = left + plan.columns * (CELL + GAP) - GAP + MARGIN
     rows = len(plan.captions) * (CAPTION + CELL + NAME)
-    height = head + max(rows, CAPTION + CHOSEN + 60) + MARGIN
+    height = head + max(rows, CAPTION + CHOSEN + 76) + MARGIN
     picture = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(picture)
     if title:
@@ -37,7 +40,8 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
     _text(draw, MARGIN, head + 20, "chosen", 15, INK, bold=True)
     _cell(picture, images[0], MARGIN, head + CAPTION, CHOSEN)
     _text(draw, MARGIN, head + CAPTION + CHOSEN + 26, _told(plan), 13, FAINT)
-    _text(draw, MARGIN, head + CAPTION + CHOSEN + 46, "More like which one? Name its cell, such as B3.", 13, FAINT)
+    _text(draw, MARGIN, head + CAPTION + CHOSEN + 46, "More like which one? Beside its cell stands", 13, FAINT)
+    _text(draw, MARGIN, head + CAPTION + CHOSEN + 62, "the number of its item in this batch.", 13, FAINT)
     for row, caption in enumerate(plan.captions):
         top = head + row * (CAPTION + CELL + NAME)
         _text(draw, left, top + 20, f"{ROWS[row]}   {_short(caption, row)}", 15, INK, bold=True)
@@ -45,7 +49,7 @@ def draw_sheet(images: NDArray[np.uint8], plan: SheetPlan, title: str = "") -> I
             index = 1 + row * plan.columns + column
             x = left + column * (CELL + GAP)
             _cell(picture, images[index], x, top + CAPTION, CELL)
-            _text(draw, x, top + CAPTION + CELL + 14, f"{ROWS[row]}{column + 1}", 11, FAINT)
+            _text(draw, x, top + CAPTION + CELL + 14, f"{ROWS[row]}{column + 1}   {index:08d}", 11, FAINT)
     return picture
 
 

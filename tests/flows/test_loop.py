@@ -127,6 +127,22 @@ def test_the_registered_model_runs_without_this_repository(
     assert ours.tobytes() == theirs.tobytes()
 
 
+def test_more_like_this_one_can_be_said_of_a_variation_too(
+    workspace: Path, first: dict[str, Any], tmp_path: Path
+) -> None:
+    batch, cell = first["batches"][0]["id"], 4
+    for _ in range(3):
+        done = genloop(workspace, "generate", "--around", f"{batch}-{cell:08d}", "--json")
+        assert done.returncode == 0, done.stderr
+        made = json.loads(done.stdout)
+        assert made["id"] != batch and made["items"] == 1 + 8 * 8
+        batch, cell = made["id"], cell + 9
+    done = genloop(workspace, "regenerate", f"{batch}-{cell:08d}", "--out", str(tmp_path / "cell.png"))
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "cell.png") as image:
+        assert image.width == image.height >= 16
+
+
 def test_a_challenger_that_fails_a_gate_leaves_the_champion(workspace: Path, first: dict[str, Any]) -> None:
     done = genloop(workspace, "run", "--json", "-S", "train.seed=5", "-S", "promote.gates={nfd: {at_most: 0.0001}}")
     assert done.returncode == 0, done.stderr
