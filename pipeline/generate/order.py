@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from math import gcd
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +49,9 @@ class Order(Value):
     around: tuple[int, int] | None = None
     way: tuple[Turn, ...] = Field((), exclude_if=lambda way: not way)
     segments: dict[str, dict[str, float]] = {}
-    preference: str = Field("", exclude_if=lambda preference: not preference)
-    adapting: Adapting | None = Field(None, exclude_if=lambda adapting: adapting is None)
-    canary: bool = Field(False, exclude_if=lambda canary: not canary)
+    preference: Annotated[str, Field(exclude_if=lambda preference: not preference)] = ""
+    adapting: Annotated[Adapting | None, Field(exclude_if=lambda adapting: adapting is None)] = None
+    canary: Annotated[bool, Field(exclude_if=lambda canary: not canary)] = False
 
     @property
     def id(self) -> str:
