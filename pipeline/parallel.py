@@ -29,6 +29,7 @@ Result = TypeVar("Result")
 
 QUEUED, QUEUED_BYTES = 4, 32 * 2**20  # a worker: enough that none waits for the caller
 PR_SET_PDEATHSIG = 1
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"  # NumPy's and SciPy's; read where these are loaded
 OOM_SCORE = "500"  # where the machine's memory ends, the kernel is to end a worker, not the run
 
 
@@ -120,7 +121,18 @@ def prepare(function: Callable[..., object], imports: tuple[str, ...]) -> None:
     """Have what the function's workers need be imported from now on, beside what is done here meanwhile."""
     get_context("forkserver").set_forkserver_preload([function.__module__, *imports])
     with suppress(OSError):
+        _run_forkserver()
+
+
+def _run_forkserver() -> None:
+    """Every core has a worker: threads of their matrix products would only be in each other's way."""
+    given = BLAS_THREADS in os.environ
+    os.environ.setdefault(BLAS_THREADS, "1")
+    try:
         forkserver.ensure_running()
+    finally:
+        if not given:
+            os.environ.pop(BLAS_THREADS, None)
 
 
 def _at_once(function: Do[Task, Result], task: Task) -> Future[Result]:
@@ -181,6 +193,7 @@ class _Worker(Generic[Task, Result]):
     def _started(self) -> tuple[BaseProcess, Connection]:
         context = get_context("forkserver")
         context.set_forkserver_preload(list(self._imports))
+        _run_forkserver()
         pipe, its = context.Pipe()
         process = context.Process(target=_serve, args=(its, self._function, self._imports, self._limits), daemon=True)
         process.start()

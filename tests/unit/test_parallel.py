@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -37,6 +38,19 @@ def losses(tasks: list[bytes], limits: Limits = Limits()) -> list[bytes | Loss]:
 def test_results_come_in_the_order_of_the_tasks() -> None:
     tasks = [b"A%d" % index for index in range(200)]
     assert list(each(act, tasks)) == [task.lower() for task in tasks]
+
+
+def blas_threads(_: int) -> list[int]:
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    return [one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"]
+
+
+def test_workers_multiply_matrices_in_one_thread_each_and_the_caller_as_it_did() -> None:
+    before, told = blas_threads(0), os.environ.get(parallel.BLAS_THREADS)
+    assert [set(found) for found in each(blas_threads, range(3))] == [{1}] * 3
+    assert (blas_threads(0), os.environ.get(parallel.BLAS_THREADS)) == (before, told)
 
 
 def test_large_tasks_are_not_taken_long_before_their_turn() -> None:
