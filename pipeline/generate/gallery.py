@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.generate.items import Item
 from pipeline.generate.layouts import Blob
@@ -19,6 +20,7 @@ PAGES = Path(__file__).parent / "pages"
 COLUMNS = 25
 PREVIEW = 100
 LEAST = 48  # pixels a side that an image has on a sheet
+LEVEL = 3  # of compression: half the time of Pillow's 6, a sixth more bytes
 HTML = "text/html; charset=utf-8"
 
 
@@ -53,17 +55,21 @@ def _marked(name: str, sheet: bytes, sign: Sign) -> Blob:
 
 def _sheet(items: Sequence[Item], side: int, columns: int) -> bytes:
     """PNG, white or transparent where nothing is."""
-    from PIL import Image
-
-    channels = max((item.small.shape[2] for item in items), default=1)
-    mode, paper = {1: ("L", 255), 3: ("RGB", (255, 255, 255)), 4: ("RGBA", (0, 0, 0, 0))}[channels]
-    sheet = Image.new(mode, (columns * side, max(1, -(-len(items) // columns)) * side), paper)  # type: ignore[arg-type]
+    rows, channels = max(1, -(-len(items) // columns)), max((item.small.shape[2] for item in items), default=1)
+    mode, paper = {1: ("L", 255), 3: ("RGB", 255), 4: ("RGBA", 0)}[channels]
+    sheet = np.full((rows * side, columns * side, channels), paper, np.uint8)
     for i, item in enumerate(items):
-        height, width, _ = item.small.shape
+        height, width, own = item.small.shape
         scale = max(1, side // max(height, width))
-        shown = picture(item.small).convert(mode).resize((width * scale, height * scale), Image.Resampling.NEAREST)
-        left, top = (side - shown.width) // 2, (side - shown.height) // 2
-        sheet.paste(shown, ((i % columns) * side + left, (i // columns) * side + top))
+        image = item.small if own == channels else _of_mode(item.small, mode)
+        high, wide = height * scale, width * scale
+        top, left = i // columns * side + (side - high) // 2, i % columns * side + (side - wide) // 2
+        sheet[top : top + high, left : left + wide] = image.repeat(scale, 0).repeat(scale, 1)
     out = io.BytesIO()
-    sheet.save(out, "PNG")
+    picture(sheet).save(out, "PNG", compress_level=LEVEL)
     return out.getvalue()
+
+
+def _of_mode(image_HWC: NDArray[np.uint8], mode: str) -> NDArray[np.uint8]:
+    image = np.asarray(picture(image_HWC).convert(mode))
+    return image.reshape(*image_HWC.shape[:2], -1)
