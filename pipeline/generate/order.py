@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import gcd
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +55,7 @@ class Order(Value):
     adapting: Annotated[Adapting | None, Field(exclude_if=lambda adapting: adapting is None)] = None
     canary: Annotated[bool, Field(exclude_if=lambda canary: not canary)] = False
 
-    @property
+    @cached_property
     def id(self) -> str:
         return sha256_json(self.model_dump(exclude={"asked": {"preferred"}}))[:16]
 
@@ -61,6 +63,11 @@ class Order(Value):
     def candidates(self) -> float:
         """Made for each item that is wanted."""
         return max(self.asked.candidates, self.adapting.candidates) if self.adapting else self.asked.candidates
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("id", None)  # of another order
+        return copy
 
     @property
     def parts(self) -> int:

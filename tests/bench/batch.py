@@ -50,6 +50,7 @@ from tests.bench.dataset import BUILD, params_of, shards_of
 from tests.peak import PeakMemory
 
 LIMIT, SECONDS = 0.8, 4.0
+LOOK_S = 3.0  # at memory: each look takes some hundredths of a second of a core
 MARKING = ("mark", "read back and verify")
 STEPS = ("sample", "screen", "encode", "mark", "pack and show", "upload", "read back and verify")
 OPEN = {"copies": 0.001, "odd": 1.0, "confidence": 0.0, "alike": True}
@@ -178,7 +179,7 @@ def main() -> None:
         steps = speeds(order_of(made, chosen.items, chosen.part_items, 0), at, SECONDS)
         order = order_of(made, chosen.items, chosen.part_items, 1)
         card = Scorecard(model="m", shards="s", space="", samples=0, metrics={}, floor={})
-        with PeakMemory(os.getpid(), look_s=1) as peak, bar("batch", "items") as show:
+        with PeakMemory(os.getpid(), look_s=LOOK_S) as peak, bar("batch", "items") as show:
             start, cpu = time.perf_counter(), cpu_s()
             provenance = Provenance(scorecard=card, tags={})
             tell = partial(show, total=chosen.items, note="")

@@ -66,6 +66,14 @@ def test_the_id_changes_with_whatever_changes_the_batch() -> None:
     assert len(known) == 6 and order().id == order().id
 
 
+def test_a_changed_copy_of_an_order_has_an_id_of_its_own() -> None:
+    one = order()
+    before, copy = one.id, one.model_copy(update={"version": one.version + 1})
+    assert copy.id != before and copy.model_copy(update={"version": one.version}) == one
+    assert copy.model_copy(update={"version": one.version}).id == before
+    assert Order.model_validate(one.model_dump()).id == Order.model_validate_json(one.model_dump_json()).id == before
+
+
 def test_each_period_has_its_own_seed_and_none_repeats_the_plain_one() -> None:
     seeds = {order(when=when).seed for when in ("", "2026-W01", "2026-W02")}
     assert len(seeds) == 3 and order(seed=5).seed == 5
