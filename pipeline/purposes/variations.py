@@ -17,6 +17,7 @@ from pipeline.model.noise import item_seeds
 from pipeline.model.recipe import Recipes, Turn, joined
 
 NEAR, FARTHER, FAR = 0.15, 0.35, 0.6  # shares of the way to another item
+APART = 1 << 62  # numbers of no batch's items: toward itself, where the seeds of both orders are one, there is no way
 DIRECTIONS = 64  # room for those of one sheet; that of a variation goes others than the one it was chosen from
 ROWS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -86,7 +87,7 @@ def sheet(
     if columns < 1 or len(other_labels) > len(ROWS) - 4:
         raise ValueError(f"{columns} columns, {len(other_labels)} other classes: at least 1, at most {len(ROWS) - 4}")
     chosen = walk(label, seed, seed, 1)
-    first = DIRECTIONS * len(way)
+    first = APART + DIRECTIONS * len(way)
     around = perturbations(label, seed, (NEAR, FARTHER, FAR), columns, batch_seed, first)
     to_seed = int(item_seeds(batch_seed, np.array([first + columns], np.int64))[0])
     far_off = _way_to(label, seed, to_seed, columns)

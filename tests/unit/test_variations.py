@@ -73,6 +73,13 @@ def test_each_sheet_of_a_row_of_them_goes_other_ways() -> None:
     assert all(len(some) == 33 for some in seeds) and len(set.union(*seeds)) == 99
 
 
+def test_no_direction_leads_to_the_chosen_item_itself() -> None:
+    for number in range(9):  # an item of a batch by the same seed
+        found = sheet(3, int(item_seeds(7, np.array([number]))[0]), 7, columns=8).recipes
+        assert not (found.toward_seeds[1:] == found.seeds[1:]).any()
+        assert np.linalg.norm(found.latents(64), axis=1).min() > 4
+
+
 def test_the_chosen_one_of_a_sheet_takes_no_turn_more() -> None:
     way = (Turn(3, 5, 0.25, 0.0),)
     assert sheet(3, 11, 7, way=way).recipes.onward(0) == (3, 11, way)
