@@ -38,15 +38,10 @@ def place_image(canvas: Pixels, picture: Pixels, box: Box) -> dict[str, Scalar]:
 
 def draw_button(canvas: Pixels, box: Box, accent: Colour) -> tuple[Colour, float]:
     """The colour that the button got so that it stands out from what lies around it, and its contrast to that."""
-    from PIL import Image, ImageDraw
-
     around = canvas[max(0, box.top - 2) : box.bottom + 2, max(0, box.left - 2) : box.right + 2]
     ring = np.concatenate([around[:2].reshape(-1, 3), around[-2:].reshape(-1, 3), around[:, :2].reshape(-1, 3)])
     colour = adapted(accent, ring, SHAPE)
-    size = (box.width * FINER, box.height * FINER)
-    shape = Image.new("L", size)
-    ImageDraw.Draw(shape).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), box.height * FINER // 5, 255)
-    lay(canvas, box, np.asarray(shape.resize((box.width, box.height), Image.Resampling.BOX)), colour)
+    lay(canvas, box, _rounded(box), colour)
     return colour, round(least_ratio(colour, ring), 2)
 
 
@@ -65,13 +60,29 @@ def draw_logo(canvas: Pixels, logo: Pixels, box: Box) -> tuple[float, bool]:
     ratio = least_ratio(mean, part.reshape(-1, 3))
     plated = clear and ratio < SHAPE
     if plated:
-        pad = max(2, box.height // 6)
         plate = readable_on(mean)
-        rows = slice(max(0, box.top - pad), box.bottom + pad)
-        canvas[rows, max(0, box.left - pad) : box.right + pad] = plate
+        lay(canvas, _plate(canvas, box), _rounded(_plate(canvas, box)), plate)
         ratio = least_ratio(mean, np.array([plate], np.uint8))
     part[:] = np.rint(small[..., :3] * alpha + part * (1 - alpha)).astype(np.uint8)
     return round(ratio, 2), plated
+
+
+def _plate(canvas: Pixels, box: Box) -> Box:
+    """Wider than the logo by a fifth of its height, which is less than what is left free between it and words."""
+    pad = max(2, box.height // 5)
+    left, top = max(0, box.left - pad), max(0, box.top - pad)
+    right, bottom = min(canvas.shape[1], box.right + pad), min(canvas.shape[0], box.bottom + pad)
+    return Box(left, top, right - left, bottom - top)
+
+
+def _rounded(box: Box) -> Pixels:
+    """uint8 [H, W]: the cover of a box with round corners."""
+    from PIL import Image, ImageDraw
+
+    size = (box.width * FINER, box.height * FINER)
+    shape = Image.new("L", size)
+    ImageDraw.Draw(shape).rounded_rectangle((0, 0, size[0] - 1, size[1] - 1), box.height * FINER // 5, 255)
+    return np.asarray(shape.resize((box.width, box.height), Image.Resampling.BOX))
 
 
 def frame(canvas: Pixels) -> None:

@@ -192,6 +192,23 @@ def test_a_logo_that_can_not_be_seen_gets_a_plate() -> None:
     assert white.facts["contrast_logo"] == black.facts["contrast_logo"] == 21
 
 
+@pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.logo])
+@pytest.mark.parametrize("words", [WORDS, {"headline": "سافر إلى البحر"}])
+def test_a_plate_has_round_corners_and_hides_no_words(name: str, words: dict[Words, str]) -> None:
+    clear, white = np.zeros((20, 60, 4), np.uint8), np.full((20, 60, 4), 255, np.uint8)
+    white[:, 24:36] = 0
+    layout = "beside" if FORMATS[name].width > FORMATS[name].height else "above"
+    template = Template(paper="#ffffff", ink="#000000", layout=layout)
+    bare, plated = (compose("p", flat(255, 255, 255), words, FORMATS[name], template, logo) for logo in (clear, white))
+    assert isinstance(bare, Piece) and isinstance(plated, Piece)
+    changed, inked = (bare.image != plated.image).any(2), bare.image.min(2) < 200
+    assert plated.facts["logo_on_plate"] is True and changed.any() and inked.any()
+    assert not (changed & inked).any()
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    corners = changed[np.ix_(rows[[0, -1]], columns[[0, -1]])]
+    assert not corners.any() and changed[rows[0], columns.mean().astype(int)]
+
+
 def test_the_same_gives_the_same() -> None:
     one, other = (piece(noise(), WORDS, "portrait") for _ in range(2))
     assert np.array_equal(one.image, other.image) and one.facts == other.facts
