@@ -16,7 +16,7 @@ from pipeline.files import write_text
 from pipeline.orders import NAME, BatchOrder, Mix
 from pipeline.values import Positive, Share, Value
 
-LOCAL_REGISTRY, SIGNING = Path("var/mlflow.db"), Path("var/signing")
+LOCAL_REGISTRY, LOCAL_FEEDBACK, SIGNING = Path("var/mlflow.db"), Path("var/feedback.db"), Path("var/signing")
 OPEN = (["mix"], ["gates"], ["slack"], ["batches"], ["segments"])  # their keys are the user's
 SIZES = sorted({side << doublings for side in range(4, 9) for doublings in range(2, 6)})  # what the networks can make
 
@@ -279,6 +279,8 @@ class Environment(BaseSettings):
     s3_tags: str = ""
     s3_multipart_mb: Annotated[int, Field(ge=8, le=5120)] = 32  # what pipeline/adapters/store/settings.py takes
     mlflow_uri: str = ""
+    feedback_url: SecretStr = SecretStr("")
+    events_secret: SecretStr = SecretStr("")
     dvc_push: bool = True
     processes: Annotated[int, Field(ge=0)] = 0
     tombstone_key: SecretStr = SecretStr("")

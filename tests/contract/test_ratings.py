@@ -141,10 +141,11 @@ def test_importing_twice_changes_nothing(ratings: Ratings) -> None:
         Outcome(item=item(99), source="shop", at=AT, impressions=10),
         Refused(file="f.csv", place=3, row="x,\x00", reason="is no number"),
         verdict(2, "dora"),
+        Choice(better=item(1), worse=item(2), reviewer="dora", at=AT),
     ]
-    assert ratings.import_rows("f.csv", rows) == {"new": 2, "changed": 0, "same": 0, "refused": 2}
+    assert ratings.import_rows("f.csv", rows) == {"new": 3, "changed": 0, "same": 0, "refused": 2}
     position, aside = ratings.position(), ratings.refused("f.csv")
-    assert ratings.import_rows("f.csv", rows) == {"new": 0, "changed": 0, "same": 2, "refused": 2}
+    assert ratings.import_rows("f.csv", rows) == {"new": 0, "changed": 0, "same": 3, "refused": 2}
     assert (ratings.position(), ratings.refused("f.csv")) == (position, aside)
     rows[0] = Outcome(item=item(1), source="shop", at=AT, impressions=12, clicks=2)
     assert ratings.import_rows("f.csv", rows)["changed"] == 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, inspect, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, inspect, select, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from pipeline.adapters.ratings.failures import told
 from pipeline.adapters.ratings.ratings import Ratings
 from pipeline.adapters.ratings.tables import identity
 from pipeline.errors import ParamsError, ServiceError
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 LOCK = 7_205_521_033  # of PostgreSQL's advisory locks: one process migrates
@@ -29,25 +34,52 @@ def open_ratings(url: str) -> Ratings:
         remedy = "such as postgresql+psycopg://user:password@host/database, with genloop[postgres] installed"
         raise ParamsError(f"no database's URL: {error}", where="GENLOOP_FEEDBACK_URL", remedy=remedy) from None
     try:
-        with engine.begin() as connection:
-            _upgrade(connection, shown)
-    except SQLAlchemyError as error:
-        why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-        raise ServiceError(f"the feedback's database failed: {why}", where=shown, remedy="start or mend it") from None
+        with told(shown):
+            if not _is_newest(engine):
+                with engine.begin() as connection:
+                    _upgrade(connection, shown)
     finally:
         engine.dispose()  # connections of this moment; later ones are made anew
     return Ratings(engine, shown)
 
 
 def _engine(url: str) -> Engine:
-    if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, pool_size=8, connect_args={"connect_timeout": 10})
-    engine = create_engine(url, connect_args={"timeout": WAIT_MS / 1000})
+    address = make_url(url)
+    return _sqlite(address) if address.get_backend_name() == "sqlite" else _server(address)
+
+
+def _server(address: URL) -> Engine:
+    engine = create_engine(address, pool_pre_ping=True, pool_size=8, connect_args={"connect_timeout": 10})
+    if engine.dialect.name != "postgresql":
+        raise ArgumentError(f"{engine.dialect.name} is neither SQLite nor PostgreSQL")
+
+    @event.listens_for(engine, "connect")
+    def _settle(connection: Any, _: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {WAIT_MS}")
+            cursor.execute("SHOW synchronous_commit")
+            if cursor.fetchone()[0] == "off":  # an answered verdict must outlive the server
+                cursor.execute("SET synchronous_commit = on")
+        connection.commit()
+
+    return engine
+
+
+def _sqlite(address: URL) -> Engine:
+    if address.database in (None, "", ":memory:"):
+        raise ArgumentError("it has no path")
+    path = Path(str(address.database))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceError(f"can't be made: {error.strerror}", where=str(path), remedy="give another path") from None
+    engine = create_engine(address, connect_args={"timeout": WAIT_MS / 1000}, pool_size=8, max_overflow=56)
 
     @event.listens_for(engine, "connect")
     def _settle(connection: Any, _: object) -> None:
         connection.isolation_level = None  # transactions begin where we say, for a writer at once
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {WAIT_MS}"):
+        _write_ahead(connection)
+        for pragma in ("synchronous = FULL", "foreign_keys = ON", f"busy_timeout = {WAIT_MS}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -58,18 +90,44 @@ def _engine(url: str) -> Engine:
     return engine
 
 
+def _write_ahead(connection: Any) -> None:
+    """Two that change the mode of a fresh file at one moment are not made to wait by SQLite, whatever the timeout."""
+    import sqlite3
+
+    end = time.monotonic() + WAIT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _is_newest(engine: Engine) -> bool:
+    """Without waiting for anybody who writes."""
+    with engine.connect().execution_options(reads=True) as connection:
+        return _revision(connection) == _scripts().get_current_head()
+
+
+def _scripts() -> ScriptDirectory:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(MIGRATIONS))
+
+
 def _upgrade(connection: Connection, shown: str) -> None:
     """One process at a time: the others find it done."""
     from alembic import command
     from alembic.config import Config
-    from alembic.script import ScriptDirectory
 
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCK})"))
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    scripts = ScriptDirectory.from_config(config)
+    scripts = _scripts()
     found = _revision(connection)
     if found == scripts.get_current_head():
         return

@@ -8,15 +8,18 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
 
-from pipeline.adapters.ratings import reading, saying
+from pipeline.adapters.ratings import enrolling, reading, saying, standing
+from pipeline.adapters.ratings.failures import told as as_told
 from pipeline.adapters.ratings.grouping import GroupWriter
 from pipeline.adapters.ratings.reading import Progress, Said
+from pipeline.adapters.ratings.standing import Admitted, Standing
+from pipeline.adapters.ratings.tables import batches as batches_table
 from pipeline.adapters.ratings.tables import (
     concerns,
     decisions,
@@ -26,7 +29,9 @@ from pipeline.adapters.ratings.tables import (
     reviewers,
     verdicts,
 )
-from pipeline.errors import GenloopError, ServiceError
+from pipeline.adapters.ratings.tables import said as said_table
+from pipeline.adapters.ratings.texts import check_held, cleaned
+from pipeline.errors import GenloopError
 from pipeline.reviews import Choice, Enrolled, Outcome, Refused, Reviewer, Tally, Verdict
 
 BLOCK = 2000
@@ -89,34 +94,41 @@ class Ratings:
             )
             return [Reviewer(name=row.name, role=row.role) for row in rows]
 
+    def admitted(self) -> dict[str, Admitted]:
+        """Those who may come in, by name, and since when: one who got a new token is admitted anew."""
+        with self._read() as connection:
+            return standing.admitted(connection)
+
     # Items in review
 
     def enroll(self, batch: str, found: Iterable[Enrolled], random: float) -> int:
-        """Take a batch in, whole or not at all; how many of its items are new. random: the share that is drawn at
-        random, by their names alone; the others are ranked by how unsure the model is of them."""
-        rows = iter(found)
-
-        def work(connection: Connection) -> int:
-            if connection.execute(select(items.c.item).where(items.c.batch == batch).limit(1)).first():
-                return 0
-            count = 0
-            while some := list(islice(rows, BLOCK)):
-                connection.execute(insert(items), [_row(one, random) for one in some])
-                count += len(some)
-            connection.execute(text(RANK), {"batch": batch})
-            return count
-
-        return int(self._write(work))
+        """Take a batch in; how many of its items are new. It is in review when all of them are there. Killed before,
+        it is taken in by the next call. random: the share that is drawn at random, by their names alone."""
+        check_held(batch, batches_table.c.batch)
+        if batch in self.known():
+            return 0
+        with enrolling.waiting() as file:
+            rows = enrolling.Incoming(file, batch, found, random)
+            stream = iter(rows)
+            while some := list(islice(stream, BLOCK)):
+                self._write(partial(enrolling.put, rows=some))
+            return int(self._write(lambda connection: enrolling.finish(connection, batch, rows.sizes)))
 
     def batches(self, opinions: int = 1) -> list[Progress]:
         """Those that are in review, in order of their ids."""
         with self._read() as connection:
             return sorted(reading.progress(connection, opinions))
 
+    def newest(self, opinions: int = 1) -> Progress | None:
+        """The batch that was taken in last."""
+        with self._read() as connection:
+            last = connection.scalar(select(batches_table.c.batch).order_by(batches_table.c.number.desc()).limit(1))
+            return next((one for one in reading.progress(connection, opinions) if one.batch == last), None)
+
     def known(self) -> set[str]:
         """Ids of the batches that are in review."""
         with self._read() as connection:
-            return set(connection.scalars(select(items.c.batch).distinct()))
+            return set(connection.scalars(select(batches_table.c.batch)))
 
     def item(self, name: str) -> Enrolled | None:
         with self._read() as connection:
@@ -128,8 +140,13 @@ class Ratings:
 
     def withdraw(self, names: Sequence[str] = (), batch: str = "") -> None:
         """Items, or a batch, that are no more to be seen."""
-        which = items.c.batch == batch if batch else items.c.item.in_(list(names))
-        self._write(lambda connection: connection.execute(update(items).where(which).values(withdrawn=True)))
+        gone = update(items).where(items.c.withdrawn.is_(False)).values(withdrawn=True)
+        if batch:
+            self._write(lambda connection: connection.execute(gone.where(items.c.batch == batch)))
+        for start in range(0, len(names), BLOCK):
+            self._write(
+                partial(Connection.execute, statement=gone.where(items.c.item.in_(names[start : start + BLOCK])))
+            )
 
     def queue(
         self,
@@ -151,28 +168,56 @@ class Ratings:
             found = connection.scalars(select(items.c.label).where(items.c.batch == batch).distinct())
             return sorted(label for label in found if label is not None)
 
+    def standing(self, names: Sequence[str]) -> dict[str, Standing]:
+        """How many say what of items, those that are in review."""
+        with self._read() as connection:
+            blocks = (names[start : start + 400] for start in range(0, len(names), 400))
+            return {name: one for some in blocks for name, one in standing.standing(connection, some).items()}
+
+    def disputed(self, batch: str, reviewer: str, limit: int = 50) -> list[str]:
+        """Items on which two disagree, and of which this reviewer has said nothing."""
+        with self._read() as connection:
+            return standing.disputed(connection, batch, reviewer, limit)
+
+    def counts(self, reviewer: str) -> dict[str, int]:
+        """By batch, items of which this reviewer has said something."""
+        with self._read() as connection:
+            return standing.counts(connection, reviewer)
+
     # Saying
 
     def record(self, told: Sequence[Verdict], keys: Sequence[str]) -> None:
         """On the disk when it returns, all or none. keys: of the client's, so that a call again says nothing twice.
         Raises GenloopError for an item that is not in review."""
-        self._write(saying.Record(tuple(told), tuple(keys)))
+        for key in keys:
+            check_held(key, said_table.c.key)
+        if len(keys) != len(told):
+            raise GenloopError(f"{len(told)} verdicts have {len(keys)} keys")
+        self._write(saying.Record(tuple(saying.settled(verdict) for verdict in told), tuple(keys)))
 
     def undo(self, reviewer: str, item: str, key: str) -> Verdict | None:
         """Take the last verdict back; what counts now."""
+        check_held(key, said_table.c.key)
         found: Verdict | None = self._write(lambda connection: saying.undo(connection, reviewer, item, key))
         return found
 
     def choose(self, told: Choice, key: str) -> None:
+        check_held(key, said_table.c.key)
         self._write(lambda connection: saying.choose(connection, told, key))
 
-    def import_rows(self, file: str, rows: Iterable[Outcome | Verdict | Refused]) -> dict[str, int]:
-        """Numbers of rows: new, changed, same, refused. Rows of items that are not in review are refused too. The same
-        file again changes nothing. Blocks of rows are written each whole, so that memory stays bounded."""
+    def unchoose(self, reviewer: str, chosen: str, key: str) -> bool:
+        """Take a choice back, by the key it was told with; False where this reviewer made none such."""
+        check_held(key, said_table.c.key)
+        return bool(self._write(lambda connection: standing.unchoose(connection, reviewer, chosen, key)))
+
+    def import_rows(self, file: str, rows: Iterable[Outcome | Verdict | Choice | Refused]) -> dict[str, int]:
+        """Numbers of rows: new, changed, same, refused. file: names it by its content, such as by a hash: what
+        it told before it tells no more, whatever was told since. Rows of items that are not in review are refused too.
+        The same file again changes nothing. Blocks of rows are written each whole, so that memory stays bounded."""
         told, stream = {"new": 0, "changed": 0, "same": 0, "refused": 0}, iter(rows)
         while some := list(islice(stream, BLOCK)):
 
-            def work(connection: Connection, some: list[Outcome | Verdict | Refused] = some) -> dict[str, int]:
+            def work(connection: Connection, some: list[Outcome | Verdict | Choice | Refused] = some) -> dict[str, int]:
                 return _import(connection, file, some)
 
             for name, count in self._write(work).items():
@@ -207,9 +252,10 @@ class Ratings:
         with self._read() as connection:
             return reading.tallies(connection, by, sampled, order)
 
-    def judged(self, since: int = 0) -> Iterator[tuple[Enrolled, Verdict]]:
+    def judged(self, since: int = 0, sampled: bool | None = None) -> Iterator[tuple[Enrolled, Verdict]]:
+        """See `reading.judged`."""
         with self._read() as connection:
-            yield from reading.judged(connection, since)
+            yield from reading.judged(connection, since, sampled)
 
     def chosen(self, since: int = 0) -> list[Choice]:
         with self._read() as connection:
@@ -294,66 +340,39 @@ class Ratings:
             ]
 
     def _write(self, work: Callable[[Connection], Found]) -> Found:
-        with self._told():
+        with as_told(self._shown):
             found: Found = self._writer(work)
             return found
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
-        with self._told(), self._engine.connect().execution_options(reads=True) as connection:
+        with as_told(self._shown), self._engine.connect().execution_options(reads=True) as connection:
             yield connection
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            why = str(error.orig).strip().splitlines()[0]
-            raise ServiceError(
-                f"the feedback's database failed: {why}", where=self._shown, remedy="try again"
-            ) from None
 
-
-# In each of the two shares of a batch, from 0 to 1, so that both come in their proportion: at random by their names,
-# the others by how near to even the model holds their chance.
-RANK = """
-UPDATE items SET rank = ranked.place FROM (
-    SELECT item, percent_rank() OVER (PARTITION BY sampled ORDER BY rank) AS place FROM items WHERE batch = :batch
-) AS ranked WHERE items.item = ranked.item
-"""
-
-
-def _row(one: Enrolled, random: float) -> dict[str, Any]:
-    draw = int(hashlib.sha256(f"sampled {one.item}".encode()).hexdigest()[:13], 16) / 16**13
-    again = int(hashlib.sha256(f"rank {one.item}".encode()).hexdigest()[:13], 16) / 16**13
-    sampled = draw < random or one.chance is None
-    rank = again if sampled else abs((one.chance or 0.0) - 0.5)
-    counts = {"said": 0, "likes": 0, "dislikes": 0}
-    return {**one.model_dump(), **counts, "sampled": sampled, "rank": rank, "withdrawn": False}
-
-
-def _import(connection: Connection, file: str, some: Sequence[Outcome | Verdict | Refused]) -> dict[str, int]:
+def _import(connection: Connection, file: str, some: Sequence[Outcome | Verdict | Choice | Refused]) -> dict[str, int]:
     refused = [one for one in some if isinstance(one, Refused)]
-    outcomes = saying.tell_outcomes(connection, [one for one in some if isinstance(one, Outcome)])
+    outcomes = saying.tell_outcomes(connection, file, [one for one in some if isinstance(one, Outcome)])
     verdicts = saying.import_verdicts(connection, [one for one in some if isinstance(one, Verdict)])
+    choices = saying.import_choices(connection, [one for one in some if isinstance(one, Choice)])
     strangers = [
         Refused(file=file, place=-1, row=one.model_dump_json(), reason="no such item is in review")
-        for one in (*outcomes.strangers, *verdicts.strangers)
+        for one in (*outcomes.strangers, *verdicts.strangers, *choices.strangers)
     ]
     _put_aside(connection, file, [*refused, *strangers])
-    new, changed, bad = outcomes.new + verdicts.new, outcomes.changed, len(refused) + len(strangers)
+    new, changed, bad = outcomes.new + verdicts.new + choices.new, outcomes.changed, len(refused) + len(strangers)
     return {"new": new, "changed": changed, "refused": bad, "same": len(some) - new - changed - bad}
 
 
 def _put_aside(connection: Connection, file: str, rows: Sequence[Refused]) -> None:
     """One of no place of its own gets one by its content, so that it is kept once."""
-    name = saying.clean(file)[:255]
+    name = cleaned(file, 255)
     values = {
         _place(one): {
             "file": name,
             "place": _place(one),
-            "row": saying.clean(one.row)[:TEXT],
-            "reason": saying.clean(one.reason)[:TEXT],
+            "row": cleaned(one.row, TEXT),
+            "reason": cleaned(one.reason, TEXT),
         }
         for one in rows
     }
@@ -367,8 +386,8 @@ def _put_aside(connection: Connection, file: str, rows: Sequence[Refused]) -> No
 def _place(one: Refused) -> int:
     if one.place >= 0:
         return one.place
-    return -1 - int(hashlib.sha256(one.row.encode()).hexdigest()[:7], 16)
+    return -1 - int(hashlib.sha256(one.row.encode("utf-8", "surrogatepass")).hexdigest()[:7], 16)
 
 
 def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

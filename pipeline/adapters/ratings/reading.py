@@ -7,16 +7,15 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, case, exists, func, or_, select
+from sqlalchemy import Connection, Select, and_, case, exists, func, select
 
-from pipeline.adapters.ratings.tables import choices, items, outcomes, said, verdicts
+from pipeline.adapters.ratings.tables import QUARREL, SAID, STANDS, choices, items, outcomes, said, sizes, verdicts
 from pipeline.reviews import Choice, Enrolled, Outcome, Tally, Verdict
 
 WINDOW = 4  # times as many as are asked for, of which each reviewer sees others first
 FACTS = tuple(Enrolled.model_fields)
 
-_judged = items.c.likes + items.c.dislikes > 0
-_quarrel = and_(items.c.likes > 0, items.c.likes == items.c.dislikes)
+_judged = and_(SAID, items.c.likes + items.c.dislikes > 0)
 _accepted = items.c.likes > items.c.dislikes
 
 
@@ -45,17 +44,24 @@ class Said(NamedTuple):
 
 
 def progress(connection: Connection, opinions: int) -> list[Progress]:
-    stands = items.c.withdrawn.is_(False)
-    groups = (items.c.batch, items.c.order, items.c.model, items.c.version, items.c.segment)
-    asked = select(
-        *groups,
-        _sum(stands),
-        _sum(and_(stands, items.c.said >= opinions)),
-        _sum(and_(stands, _accepted)),
-        _sum(and_(stands, _quarrel)),
-        _sum(items.c.withdrawn),
-    ).group_by(*groups)
-    return [Progress(*row) for row in connection.execute(asked)]
+    """Counts what was said of or withdrawn; how many there are is kept."""
+    groups = ("batch", "order", "model", "version", "segment")
+    columns = [items.c[name] for name in groups]
+    asked = (
+        select(*columns, _sum(items.c.said >= opinions), _sum(_accepted), _sum(QUARREL))
+        .where(SAID, STANDS)
+        .group_by(*columns)
+    )
+    counts = {tuple(row[:5]): tuple(row[5:]) for row in connection.execute(asked)}
+    asked = select(*columns, func.count()).where(items.c.withdrawn).group_by(*columns)
+    gone = {tuple(row[:5]): row[5] for row in connection.execute(asked)}
+    found = []
+    for *kind, size in connection.execute(select(*(sizes.c[name] for name in groups), sizes.c["items"])):
+        judged, accepted, quarrels = counts.get(tuple(kind), (0, 0, 0))
+        away = gone.get(tuple(kind), 0)
+        batch, order, model, version, segment = kind
+        found.append(Progress(batch, order, model, version, segment, size - away, judged, accepted, quarrels, away))
+    return found
 
 
 def queue(
@@ -68,27 +74,34 @@ def queue(
     sampled: bool | None = None,
     least_doubt: float = 0.0,
 ) -> list[Enrolled]:
-    """Items that this reviewer has not judged, and that want a verdict: the first in rank, in an order of their own.
+    """Items that this reviewer has not judged, and that want a verdict: quarrels, then those with the fewest verdicts,
+    each by rank. Reviewers begin at others of them.
 
     label: only of it; sampled: only of the random share, or only others; least_doubt: of the model's, at least.
     """
     mine = exists().where(and_(verdicts.c.item == items.c.item, verdicts.c.reviewer == reviewer))
-    wanted = [
-        items.c.batch == batch,
-        items.c.withdrawn.is_(False),
-        or_(items.c.said < opinions, and_(_quarrel, items.c.said >= 2)),
-        ~mine,
-    ]
+    wanted = [items.c.batch == batch, STANDS, ~mine]
     if label is not None:
         wanted.append(items.c.label == label)
     if sampled is not None:
         wanted.append(items.c.sampled.is_(sampled))
     if least_doubt > 0:
         wanted.append(items.c.doubt >= least_doubt)
-    found = connection.execute(select(items).where(*wanted).order_by(items.c.rank).limit(limit * WINDOW)).all()
-    blocks = [found[start : start + limit] for start in range(0, len(found), limit)]
-    turn = int(hashlib.sha256(reviewer.encode()).hexdigest(), 16) % max(1, len(blocks))
-    return [_enrolled(row) for row in (blocks[turn] if blocks else [])]
+    asked = select(items).where(*wanted).order_by(items.c.rank)
+    found = list(connection.execute(asked.where(QUARREL, items.c.said >= 2).limit(limit)))
+    known = {row.item for row in found}
+    most = connection.scalar(select(func.max(items.c.said)).where(items.c.batch == batch, STANDS)) or 0
+    for said_times in range(min(opinions, most + 1)):
+        if len(found) < limit:
+            some = connection.execute(asked.where(items.c.said == said_times).limit(limit * WINDOW)).all()
+            found += _from(reviewer, [row for row in some if row.item not in known], limit)
+    return [_enrolled(row) for row in found[:limit]]
+
+
+def _from(reviewer: str, rows: list[Any], limit: int) -> list[Any]:
+    """The same, begun where this reviewer does."""
+    turn = limit * (int(hashlib.sha256(reviewer.encode()).hexdigest(), 16) % WINDOW) % max(1, len(rows))
+    return [*rows[turn:], *rows[:turn]]
 
 
 def tallies(
@@ -96,7 +109,7 @@ def tallies(
 ) -> dict[tuple[Any, ...], Tally]:
     """By columns of the items. sampled: only of the random share, or only others. Withdrawn items count as judged."""
     columns = [items.c[name] for name in by]
-    asked: Select[Any] = select(*columns, _sum(_judged), _sum(_accepted), _sum(_quarrel)).where(_judged)
+    asked: Select[Any] = select(*columns, _sum(_judged), _sum(_accepted), _sum(QUARREL)).where(_judged)
     if sampled is not None:
         asked = asked.where(items.c.sampled.is_(sampled))
     if order is not None:
@@ -107,14 +120,16 @@ def tallies(
     }
 
 
-def judged(connection: Connection, since: int) -> Iterator[tuple[Enrolled, Verdict]]:
-    """What counts now of what was said after that position, in order."""
+def judged(connection: Connection, since: int, sampled: bool | None) -> Iterator[tuple[Enrolled, Verdict]]:
+    """What counts now of what was said after that position, in order. sampled: only of the random share, or others."""
     asked = (
         select(items, verdicts.c.body)
         .join(verdicts, verdicts.c.item == items.c.item)
         .where(verdicts.c.position > since)
         .order_by(verdicts.c.position)
     )
+    if sampled is not None:
+        asked = asked.where(items.c.sampled.is_(sampled))
     for row in connection.execution_options(yield_per=1000).execute(asked):
         yield _enrolled(row), Verdict.model_validate_json(row.body)
 

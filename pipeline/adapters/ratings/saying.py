@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from pipeline.adapters.ratings.grouping import Joinable
 from pipeline.adapters.ratings.tables import choices, concerns, identity, items, outcomes, said, verdicts
+from pipeline.adapters.ratings.texts import cleaned
 from pipeline.errors import GenloopError
 from pipeline.reviews import Choice, Outcome, Verdict
 
@@ -20,8 +22,19 @@ BLOCK = 400  # names in one question: SQLite takes 32,766 variables, old ones 99
 VERDICT, UNDONE, CHOICE, OUTCOME = "verdict", "undone", "choice", "outcome"
 
 
+MOVE = (
+    update(items)
+    .where(items.c.item == bindparam("of"))
+    .values(
+        said=items.c.said + bindparam("count"),
+        likes=items.c.likes + bindparam("more"),
+        dislikes=items.c.dislikes + bindparam("less"),
+    )
+)
+
+
 @dataclass(frozen=True)
-class Record:
+class Record(Joinable):
     """Verdicts to be recorded, each with its key."""
 
     told: tuple[Verdict, ...]
@@ -103,7 +116,7 @@ class Imported(NamedTuple):
 
     new: int
     changed: int
-    strangers: Sequence[Outcome | Verdict]
+    strangers: Sequence[Outcome | Verdict | Choice]
 
 
 def import_verdicts(connection: Connection, told: Sequence[Verdict]) -> Imported:
@@ -115,8 +128,10 @@ def import_verdicts(connection: Connection, told: Sequence[Verdict]) -> Imported
     return Imported(len(fresh), 0, [verdict for verdict in told if verdict.item not in known])
 
 
-def tell_outcomes(connection: Connection, told: Sequence[Outcome]) -> Imported:
-    """Of one source, item and time the last one counts; the same again changes nothing."""
+def tell_outcomes(connection: Connection, file: str, told: Sequence[Outcome]) -> Imported:
+    """Of one source, item and time the last one counts; what this file told before changes nothing."""
+    new_keys = {_told_by(file, one): one for one in told}
+    told = list(_fresh(connection, new_keys).values())
     last = {(one.source, one.item, one.at): one for one in told}
     known = _enrolled(connection, {item for _, item, _ in last})
     strangers = [one for (_, item, _), one in last.items() if item not in known]
@@ -131,7 +146,7 @@ def tell_outcomes(connection: Connection, told: Sequence[Outcome]) -> Imported:
         rows = [(position + n, one, one.model_dump_json()) for n, one in enumerate(changed.values())]
         connection.execute(
             insert(said),
-            [_row(n, f"outcome-{n}", OUTCOME, one.item, one.source, one.at, body) for n, one, body in rows],
+            [_row(n, _told_by(file, one), OUTCOME, one.item, one.source, one.at, body) for n, one, body in rows],
         )
         values = [
             {"source": one.source, "item": one.item, "at": one.at, "position": n, "body": body} for n, one, body in rows
@@ -141,8 +156,23 @@ def tell_outcomes(connection: Connection, told: Sequence[Outcome]) -> Imported:
     return Imported(new, len(changed) - new, strangers)
 
 
-def _key(verdict: Verdict) -> str:
-    return f"import-{hashlib.sha256(verdict.model_dump_json().encode()).hexdigest()}"
+def _told_by(file: str, one: Outcome) -> str:
+    told = f"{file} {one.model_dump_json()}".encode("utf-8", "surrogatepass")
+    return f"outcome-{hashlib.sha256(told).hexdigest()}"
+
+
+def import_choices(connection: Connection, told: Sequence[Choice]) -> Imported:
+    """The same again says nothing twice."""
+    known = _enrolled(connection, {item for choice in told for item in (choice.better, choice.worse)})
+    mine = {_key(choice): choice for choice in told if {choice.better, choice.worse} <= known}
+    fresh = _fresh(connection, mine)
+    for key, choice in fresh.items():
+        choose(connection, choice, key)
+    return Imported(len(fresh), 0, [choice for choice in told if not {choice.better, choice.worse} <= known])
+
+
+def _key(told: Verdict | Choice) -> str:
+    return f"import-{hashlib.sha256(told.model_dump_json().encode()).hexdigest()}"
 
 
 def _fresh(connection: Connection, by_key: dict[str, Any]) -> dict[str, Any]:
@@ -208,13 +238,13 @@ def _count(
             row[0] += sign
             row[1] += sign * likes(verdict)
             row[2] += sign * dislikes(verdict)
-    for item, (count, more, less) in sums.items():
-        if count or more or less:
-            connection.execute(
-                update(items)
-                .where(items.c.item == item)
-                .values(said=items.c.said + count, likes=items.c.likes + more, dislikes=items.c.dislikes + less)
-            )
+    moved = [
+        {"of": item, "count": count, "more": more, "less": less}
+        for item, (count, more, less) in sorted(sums.items())
+        if count or more or less
+    ]
+    if moved:
+        connection.execute(MOVE, moved)
 
 
 def likes(verdict: Verdict) -> bool:
@@ -227,13 +257,17 @@ def dislikes(verdict: Verdict) -> bool:
 
 def _raise_concern(connection: Connection, verdict: Verdict) -> None:
     row = {name: getattr(verdict, name) for name in ("item", "reviewer", "concern", "at")}
-    _upsert(connection, concerns, [{**row, "note": clean(verdict.note), "done": False}])
+    _upsert(connection, concerns, [{**row, "note": verdict.note, "done": False}])
     connection.execute(update(items).where(items.c.item == verdict.item).values(withdrawn=True))
 
 
+def dialect_of(connection: Connection) -> Any:
+    """For an INSERT that knows ON CONFLICT."""
+    return postgresql if connection.dialect.name == "postgresql" else sqlite
+
+
 def _upsert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    new = dialect.insert(table)
+    new = dialect_of(connection).insert(table)
     keys = [column.name for column in table.primary_key]
     others = {column.name: new.excluded[column.name] for column in table.columns if column.name not in keys}
     connection.execute(new.on_conflict_do_update(index_elements=keys, set_=others), rows)
@@ -244,12 +278,16 @@ def _row(position: int, key: str, kind: str, item: str, by: str, at: datetime, b
 
 
 def _body(verdict: Verdict) -> str:
-    return json.dumps(json.loads(clean(verdict.model_dump_json())), ensure_ascii=True)
+    return json.dumps(verdict.model_dump(mode="json"))
 
 
-def clean(text: str) -> str:
-    """PostgreSQL holds no NUL."""
-    return text.replace("\x00", "").replace("\\u0000", "")
+def settled(verdict: Verdict) -> Verdict:
+    """As it can be kept: its time in UTC, its note without what no database holds."""
+    try:
+        at = verdict.at.astimezone(UTC)
+    except OverflowError:
+        raise GenloopError(f"{verdict.at} is no time in UTC") from None
+    return verdict.model_copy(update={"at": at, "note": cleaned(verdict.note, len(verdict.note))})
 
 
 def _utc(at: datetime) -> datetime:
