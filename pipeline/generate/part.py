@@ -26,10 +26,11 @@ from pipeline.generate.gallery import page_blobs
 from pipeline.generate.items import Item, item_id, item_table, pixel_hash, small_of
 from pipeline.generate.layouts import Blob
 from pipeline.generate.making import Sign, beside, pieces, plan
-from pipeline.generate.order import Order, Slots, filled
+from pipeline.generate.order import Order, Slots
 from pipeline.generate.policies import Policy, policies
 from pipeline.generate.receipt import Receipt, Written, read_receipt, receipt_key
 from pipeline.generate.screen import Screen, load_screen
+from pipeline.generate.taking import Taken, take
 from pipeline.marks.credentials import Marker
 from pipeline.marks.reading import Claim, read_mark
 from pipeline.marks.signer import Signer, SignerSettings, make_signer
@@ -37,6 +38,7 @@ from pipeline.marks.watermark import load_watermark
 from pipeline.media.encoding import MIME, encode
 from pipeline.model.bundle import Bundle, load_bundle
 from pipeline.model.recipe import Recipes
+from pipeline.preference.model import Preference, load_preference
 from pipeline.purposes.piece import Piece, Refused
 from pipeline.settings import SIGNING
 
@@ -49,7 +51,8 @@ STEPS = ("sample", "screen", "encode", "mark", "pack", "show", "upload", "verify
 
 @dataclass(frozen=True)
 class Workplace:
-    """With what a part is made. screen: None where there is nothing to hold candidates against. made_at: ISO, UTC."""
+    """With what a part is made. screen: None where there is nothing to hold candidates against. made_at: ISO, UTC.
+    preference: of the model of what people like, None where nothing is known of that."""
 
     workspace: Path
     bundle: Path
@@ -57,6 +60,7 @@ class Workplace:
     store: Store
     signer: SignerSettings
     made_at: str
+    preference: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class _Kit:
     signer: Signer
     marker: Marker
     watermark: Watermark | None
+    preference: Preference | None
 
 
 _kits: dict[str, _Kit] = {}  # of the batch that this process works on
@@ -116,13 +121,15 @@ def make_part(task: Task) -> Receipt:
             places.candidate_seeds,
             order.classes,
         )
-    taken = filled(places, verdicts.good)
+    with clock("screen"):
+        chosen = take(order, places, verdicts, kit.preference, task.part)
+    taken = chosen.rows
     repeated = np.isin(places.index, task.excluded)
     taken[repeated] = -1
     dropped = Counter(str(reason) for reason in verdicts.reasons if reason)
     dropped[REPEAT] += int(repeated.sum())
     items = list(_items(task, kit, clock, places, taken, images, dropped))
-    blobs = _blobs(task, kit, clock, items, recipes, verdicts)
+    blobs = _blobs(task, kit, clock, items, recipes, verdicts, chosen)
     with clock("upload"):
         _upload(task, blobs)
     with clock("verify"):
@@ -150,6 +157,7 @@ def _kit(at: Workplace, order: Order) -> _Kit:
             signer=signer,
             marker=Marker(signer),
             watermark=load_watermark(order.asked.watermark) if order.asked.watermark else None,
+            preference=load_preference(at.preference) if at.preference else None,
         )
     return _kits[order.id]
 
@@ -215,7 +223,13 @@ def signing(marker: Marker, order: Order, made_at: str) -> Sign:
 
 
 def _blobs(
-    task: Task, kit: _Kit, clock: Clock, items: Sequence[Item], recipes: Recipes, verdicts: Verdicts
+    task: Task,
+    kit: _Kit,
+    clock: Clock,
+    items: Sequence[Item],
+    recipes: Recipes,
+    verdicts: Verdicts,
+    chosen: Taken,
 ) -> list[Blob]:
     order, place = task.order, f"{task.part:05d}-of-{task.order.parts:05d}"
     marked = signing(kit.marker, order, task.at.made_at)
@@ -229,6 +243,7 @@ def _blobs(
             "distance": verdicts.distances,
             "confidence": verdicts.confidences,
             "areas": np.array([area.tobytes() for area in verdicts.areas], object),
+            **chosen.columns,
         }
         table = item_table(order, items, recipes, measured, verdicts.features)
         told, left_out = layouts.parquet_bytes(table), _dropped(order, recipes, verdicts)
