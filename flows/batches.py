@@ -6,15 +6,18 @@ import fcntl
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from flows import wiring
 from flows.beside import provenance, screen_of
 from flows.timing import work_receipt
 from pipeline.errors import GenloopError, ParamsError
+from pipeline.files import sha256_json
 from pipeline.marks.own import signer_settings
 from pipeline.orders import BatchOrder, Variations, period
 from pipeline.progress import bar
@@ -22,10 +25,12 @@ from pipeline.settings import Params
 from pipeline.values import Batch, ModelVersion
 
 if TYPE_CHECKING:
+    from pipeline.adapters.ratings import Ratings
     from pipeline.adapters.registry import Registry
     from pipeline.generate.batches import Stores
     from pipeline.generate.order import Order
     from pipeline.model.recipe import Turn
+    from pipeline.preference.mix import Tallies
 
 
 def asked_of(params: Params, name: str) -> BatchOrder:
@@ -52,12 +57,12 @@ def changed(params: Params, name: str, count: int | None, seed: int | None, arou
     return asked.model_copy(update={**wanted, "purpose": purpose})
 
 
-def delivered(workspace: Path, params: Params, name: str, asked: BatchOrder) -> Batch:
+def delivered(workspace: Path, params: Params, name: str, asked: BatchOrder) -> list[Batch]:
     """By the champion, with the services that it takes."""
     with wiring.environment_for_run(workspace, ("s3",)) as services:
         services.wait()
         wiring.store().check()
-        return deliver(workspace, params, name, asked, champion_of(workspace, params))
+        return deliver_shares(workspace, params, name, asked, champion_of(workspace, params))
 
 
 def delivered_due(workspace: Path, params: Params) -> list[Batch]:
@@ -83,15 +88,52 @@ def due(params: Params) -> list[str]:
     return [name for name, asked in params.batches.items() if asked.every not in ("run", "never")]
 
 
-def deliver(workspace: Path, params: Params, name: str, asked: BatchOrder, model: ModelVersion) -> Batch:
-    """One order by one model. Of two at the same time in one workspace the second waits, and finds it delivered."""
+def deliver_shares(
+    workspace: Path, params: Params, name: str, asked: BatchOrder, champion: ModelVersion
+) -> list[Batch]:
+    """One order by the champion, and a share of it by the one before, as long as both are compared."""
+    from flows.canary import Maker, makers
+
+    registry = wiring.registry(workspace)
+    with wiring.ratings_if_any(workspace) as ratings:
+        alone = [Maker(champion, 1.0, False)]
+        several = alone if isinstance(asked.purpose, Variations) else makers(registry, params, champion, ratings)
+        done, left = [], asked.count
+        for maker in reversed(several):
+            count = left if maker is several[0] else round(asked.count * maker.share)
+            left -= count
+            if count:
+                mine = asked.model_copy(update={"count": count})
+                done.append(deliver(workspace, params, name, mine, maker.model, ratings, maker.canary))
+        return done[::-1]
+
+
+def deliver(
+    workspace: Path,
+    params: Params,
+    name: str,
+    asked: BatchOrder,
+    model: ModelVersion,
+    ratings: Ratings | None = None,
+    canary: bool = False,
+) -> Batch:
+    """One order by one model. Of two at the same time in one workspace the second waits, and finds it delivered.
+    ratings: what people said so far, by which items are taken."""
     when = period(asked.every, datetime.now(UTC))
-    with tempfile.TemporaryDirectory() as temporary, _alone(workspace, name):
+    with tempfile.TemporaryDirectory() as temporary, _alone(workspace, name), ExitStack() as stack:
         folder, registry = Path(temporary), wiring.registry(workspace)
         model, around = _around(registry, asked, model)
         bundle = registry.download_bundle(model, folder / "model")
         screen = screen_of(registry, asked, model, folder)
+        known = None
+        if ratings and screen and asked.preferred and not around:
+            from flows.learning import learned
+
+            known = stack.enter_context(learned(workspace, params, registry, model, ratings))
         order = _order(workspace, params, name, asked, when, registry, model, bundle, screen, around)
+        if known and ratings:
+            order = adapted(order, known.key, params, ratings)
+        order = order.model_copy(update={"canary": canary})
         from pipeline.generate.batches import committed
 
         store = wiring.stores(asked.bucket)
@@ -100,7 +142,7 @@ def deliver(workspace: Path, params: Params, name: str, asked: BatchOrder, model
             from pipeline.generate.part import Workplace
             from pipeline.generate.publish import deliver as publish
 
-            at = Workplace(workspace, bundle, screen, store, signer_settings(), "")
+            at = Workplace(workspace, bundle, screen, store, signer_settings(), "", known.folder if known else None)
             with work_receipt(workspace, "generate"), bar("generate", "items") as show:
                 batch = publish(
                     wiring.stores,
@@ -111,6 +153,34 @@ def deliver(workspace: Path, params: Params, name: str, asked: BatchOrder, model
                     lambda made: show(made, order.asked.count, name),
                 )
         return batch
+
+
+def adapted(order: Order, preference: str, params: Params, ratings: Ratings) -> Order:
+    """The order with items taken by what people like, and more of the classes that they like."""
+    from pipeline.preference.mix import thompson
+
+    adapting, classes = params.feedback.adapting, order.classes
+    weights = order.weights
+    if adapting.mix and len(classes) > 1:
+        seed = int(sha256_json([order.seed, preference])[:12], 16)
+        of_segment = _tallies(ratings, classes, order.asked.segment) if order.asked.segment else None
+        found = thompson(np.array(weights), _tallies(ratings, classes), adapting.starve, seed, of_segment)
+        weights = tuple(float(share) for share in found)
+    return order.model_copy(update={"preference": preference, "adapting": adapting, "weights": weights})
+
+
+def _tallies(ratings: Ratings, classes: tuple[str, ...], segment: str | None = None) -> Tallies:
+    """Of each class, corrected for the odds with which its items were taken; of those that were shown at random."""
+    from pipeline.preference.estimate import corrected
+
+    place = {name: label for label, name in enumerate(classes)}
+    told = [
+        (place[one.label], float(verdict.liking > 0.5), 1.0 if one.odds is None else one.odds)
+        for one, verdict in ratings.judged(sampled=True)
+        if one.label in place and verdict.liking is not None and segment in (None, one.segment)
+    ]
+    labels, accepted, odds = (np.array(column) for column in zip(*told, strict=True)) if told else [np.empty(0)] * 3
+    return corrected(labels.astype(np.int64), accepted, odds, len(classes))
 
 
 def regenerated(workspace: Path, registry: Registry, stores: Stores, item: str) -> tuple[bytes, dict[str, Any]]:

@@ -16,13 +16,23 @@ import typer
 from flows import batch_cli
 from flows.cli_tools import Json, is_locked, prepare, read_params, show, stdout_for_json
 from flows.data_cli import data
+from flows.feedback_cli import feedback, review, reviewer
 
 if TYPE_CHECKING:
     from flows.services import Services
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(data, name="data")
-for command in (batch_cli.verify, batch_cli.lineage, batch_cli.regenerate, batch_cli.withdraw, batch_cli.promote):
+app.add_typer(feedback, name="feedback")
+app.add_typer(reviewer, name="reviewer")
+for command in (
+    batch_cli.verify,
+    batch_cli.lineage,
+    batch_cli.regenerate,
+    batch_cli.withdraw,
+    batch_cli.promote,
+    review,
+):
     app.command()(command)
 Settings = Annotated[list[str] | None, typer.Option("-S", metavar="SECTION.KEY=VALUE", help="Override params.yaml.")]
 
@@ -82,10 +92,10 @@ def generate(
             done = delivered_due(root, params)
         else:
             name = order or next(iter(params.batches), "")
-            done = [delivered(root, params, name, changed(params, name, count, seed, around))]
+            done = delivered(root, params, name, changed(params, name, count, seed, around))
         if as_json:
             told = [batch.model_dump() for batch in done]
-            write(json.dumps(told if due else told[0], indent=1))
+            write(json.dumps(told if due or len(told) > 1 else told[0], indent=1))
         else:
             write("\n".join(f"{batch.uri}  {batch.items:,} items" for batch in done) or "nothing is due")
 
@@ -152,6 +162,20 @@ def down(as_json: Json = False) -> None:
         stopped = [service.name for service in stop(workspace())]
         lines = [f"{name:<8} stopped" for name in stopped] or ["nothing was running"]
         write(json.dumps({"stopped": stopped}, indent=1) if as_json else "\n".join(lines))
+
+
+@app.command()
+def serve() -> None:
+    """Have Prefect run what is scheduled or triggered here: rounds of feedback, and retraining; until it is stopped."""
+    from flows import wiring
+
+    root = prepare()
+    with wiring.environment_for_run(root, ("s3", "prefect")) as services:
+        services.wait(timeout_s=120)
+        from flows.serving import serve_workspace
+
+        _announce(f"serving {root}: a round of feedback an hour, retraining when asked for (stop it with Ctrl-C)")
+        serve_workspace(root)
 
 
 @app.command()

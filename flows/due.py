@@ -16,5 +16,4 @@ from pipeline.values import Batch
 def deliver_due(workspace: Path, params: Params) -> list[Batch]:
     """One batch of each order for this hour, day, week or month; those that are delivered already cost nothing."""
     champion = batches.champion_of(workspace, params)
-    made = [deliver(workspace, params, name, champion) for name in batches.due(params)]
-    return [batch for batch in made if batch]
+    return [batch for name in batches.due(params) for batch in deliver(workspace, params, name, champion)]

@@ -16,7 +16,7 @@ from prefect.runtime import flow_run
 
 from flows import wiring
 from flows.approval import agreed, promoted
-from flows.batches import deliver as deliver_order
+from flows.batches import deliver_shares
 from flows.beside import commit_of, keep_screen
 from flows.staleness import bring_up_to_date, collect_if_changed
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
@@ -170,12 +170,12 @@ def make_report(
     retry_delay_seconds=[2, 10],
     retry_condition_fn=_passing,
 )
-def deliver(workspace: Path, params: Params, name: str, model: ModelVersion) -> Batch | None:
-    """None where that very batch was withdrawn before: it does not come back."""
+def deliver(workspace: Path, params: Params, name: str, model: ModelVersion) -> list[Batch]:
+    """Nothing where that very batch was withdrawn before: it does not come back."""
     try:
-        return deliver_order(workspace, params, name, params.batches[name], model)
+        return deliver_shares(workspace, params, name, params.batches[name], model)
     except WithdrawnError:
-        return None
+        return []
 
 
 @task(task_run_name="push", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
@@ -220,8 +220,7 @@ def loop(workspace: Path, params: Params) -> Summary:
     with timed(seconds, "generate"):
         champion = model if model.alias == "champion" else before
         wanted = [name for name, asked in params.batches.items() if asked.every == "run"] if champion else []
-        made = [deliver(workspace, params, name, champion) for name in wanted if champion]
-        delivered = [batch for batch in made if batch]
+        delivered = [batch for name in wanted if champion for batch in deliver(workspace, params, name, champion)]
     if Environment().dvc_push:
         with timed(seconds, "push"):
             push(workspace)

@@ -28,6 +28,16 @@ def retrain(workspace: str, why: str = "by hand") -> None:
         suspend_flow_run(timeout=None)
 
 
+@flow(name="feedback-due", flow_run_name="feedback due")
+def feedback_due(workspace: str) -> None:
+    """A round of feedback, as a schedule runs it."""
+    from flows.cli_tools import prepare_at
+    from flows.rounds import feedback_round
+
+    root = prepare_at(Path(workspace))
+    feedback_round(root, load_params(root / "params.yaml"))
+
+
 def ask_to_retrain(workspace: Path, why: str) -> None:
     """Emit the event that the automation waits for."""
     from prefect.events import emit_event

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
-from flows.retraining import ASKED, name_of, resource_of, retrain
+from flows.retraining import ASKED, feedback_due, name_of, resource_of, retrain
+
+EVERY = timedelta(hours=1)  # a round of feedback
 
 
 def serve_workspace(workspace: Path) -> None:
@@ -30,6 +33,14 @@ async def _serve(workspace: Path) -> None:
         name=name_of(workspace),
         parameters={"workspace": str(workspace)},
         triggers=[asked],
+        concurrency_limit=1,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    await runner.aadd_flow(
+        feedback_due,
+        name=name_of(workspace),
+        parameters={"workspace": str(workspace)},
+        interval=EVERY,
         concurrency_limit=1,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

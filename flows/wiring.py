@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 from pydantic import ValidationError
@@ -19,7 +20,10 @@ from pipeline.adapters.store import ObjectSettings, S3Store
 from pipeline.errors import ParamsError, ServiceError
 from pipeline.marks.own import own_certificates, signer_settings
 from pipeline.marks.signer import Signer, make_signer
-from pipeline.settings import LOCAL_REGISTRY, SIGNING, Environment, configured_registry, registry_uri
+from pipeline.settings import LOCAL_FEEDBACK, LOCAL_REGISTRY, SIGNING, Environment, configured_registry, registry_uri
+
+if TYPE_CHECKING:
+    from pipeline.adapters.ratings import Ratings
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -153,6 +157,20 @@ def trusted_certificates(workspace: Path) -> bytes:
 def registry(workspace: Path) -> Registry:
     (workspace / "var").mkdir(exist_ok=True)
     return Registry(registry_uri(workspace), workspace / "var/mlartifacts")
+
+
+def ratings(workspace: Path) -> Ratings:
+    """The feedback's database: as set, or the workspace's own SQLite file."""
+    from pipeline.adapters.ratings import open_ratings
+
+    (workspace / "var").mkdir(exist_ok=True)
+    return open_ratings(Environment().feedback_url.get_secret_value() or f"sqlite:///{workspace / LOCAL_FEEDBACK}")
+
+
+def ratings_if_any(workspace: Path) -> AbstractContextManager[Ratings | None]:
+    """None where nobody ever gave feedback here: to open a database means to import what it takes."""
+    there = bool(Environment().feedback_url.get_secret_value()) or (workspace / LOCAL_FEEDBACK).exists()
+    return ratings(workspace) if there else nullcontext()
 
 
 def registry_changed_since(workspace: Path, file: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline.adapters.registry import Registry
 
-FOLDER, CURRENT, KEY = "preference", "current", "key"
+FOLDER, CURRENT, KEY, SAID = "preference", "current", "key", "said"
 
 
 class Preferences:
@@ -36,6 +36,10 @@ class Preferences:
         version = registry.new_version(self.name, run, FOLDER, {KEY: key, **tags})
         registry.client.set_registered_model_alias(self.name, CURRENT, str(version))
         return version
+
+    def said(self) -> str:
+        """What the current one was learned from, as the ratings name it; empty where there is none."""
+        return next((str(v.tags.get(SAID, "")) for v in self._versions() if CURRENT in (v.aliases or ())), "")
 
     def download(self, run: str, into: Path) -> Path:
         """The folder that was kept."""

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ class Registry:
             return _value(self.client.get_model_version(name, str(number)), "")
         except MlflowException:
             return None
+
+    def newest(self, name: str, count: int) -> list[ModelVersion]:
+        """The last versions, the newest first."""
+        found = [version for version in self._all_versions() if version.name == name and "bundle" in version.tags]
+        return [_value(v, "") for v in sorted(found, key=lambda v: -int(v.version))[:count]]
+
+    def began(self, model: ModelVersion) -> datetime:
+        """When the run that trained it did."""
+        started = self.client.get_run(self.run_of(model)).info.start_time
+        return datetime.fromtimestamp(started / 1000, UTC)
 
     def run_of(self, model: ModelVersion) -> str:
         """The id of the run that trained it."""
