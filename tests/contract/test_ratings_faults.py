@@ -202,10 +202,11 @@ def test_asked_for_what_there_can_be_none_of_it_finds_nothing(ratings: Ratings, 
     assert len(ratings.known()) == 1
 
 
+@pytest.mark.parametrize("block", [1, 2, 2000])
 def test_a_file_that_tells_twice_of_one_item_changes_nothing_twice(
-    ratings: Ratings, monkeypatch: pytest.MonkeyPatch
+    ratings: Ratings, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(asked, "BLOCK", 2)
+    monkeypatch.setattr(asked, "BLOCK", block)
 
     def told(item_place: int, count: int) -> Outcome:
         return Outcome(item=item(item_place), source="shop", at=AT, impressions=count)

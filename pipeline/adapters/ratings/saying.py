@@ -130,30 +130,38 @@ def import_verdicts(connection: Connection, told: Sequence[Verdict]) -> Imported
 
 def tell_outcomes(connection: Connection, file: str, told: Sequence[Outcome]) -> Imported:
     """Of one source, item and time the last one counts; what this file told before changes nothing."""
-    new_keys = {_told_by(file, one): one for one in told}
-    told = list(_fresh(connection, new_keys).values())
-    last = {(one.source, one.item, one.at): one for one in told}
-    known = _enrolled(connection, {item for _, item, _ in last})
-    strangers = [one for (_, item, _), one in last.items() if item not in known]
-    before: dict[tuple[Any, ...], str] = {}
-    names = sorted({item for _, item, _ in last if item in known})
-    for start in range(0, len(names), BLOCK):
-        some = select(outcomes).where(outcomes.c.item.in_(names[start : start + BLOCK]))
-        before |= {(row.source, row.item, _utc(row.at)): row.body for row in connection.execute(some)}
-    changed = {k: one for k, one in last.items() if k[1] in known and before.get(k) != one.model_dump_json()}
-    if changed:
-        position = _advance(connection, len(changed))
-        rows = [(position + n, one, one.model_dump_json()) for n, one in enumerate(changed.values())]
+    by_key = _fresh(connection, {_told_by(file, one): one for one in told})
+    known = _enrolled(connection, {one.item for one in by_key.values()})
+    before = _counted(connection, {one.item for one in by_key.values()} & known)
+    now, new = dict(before), list[tuple[str, Outcome]]()
+    for key, one in by_key.items():
+        if one.item in known and now.get(_what(one)) != one.model_dump_json():
+            now[_what(one)] = one.model_dump_json()
+            new.append((key, one))
+    if new:
+        rows = list(enumerate(new, _advance(connection, len(new))))
         connection.execute(
             insert(said),
-            [_row(n, _told_by(file, one), OUTCOME, one.item, one.source, one.at, body) for n, one, body in rows],
+            [_row(n, key, OUTCOME, one.item, one.source, one.at, one.model_dump_json()) for n, (key, one) in rows],
         )
-        values = [
-            {"source": one.source, "item": one.item, "at": one.at, "position": n, "body": body} for n, one, body in rows
-        ]
-        _upsert(connection, outcomes, values)
-    new = sum(key not in before for key in changed)
-    return Imported(new, len(changed) - new, strangers)
+        last = {_what(one): {"position": n, "body": one.model_dump_json()} for n, (_, one) in rows}
+        names = ("source", "item", "at")
+        _upsert(connection, outcomes, [dict(zip(names, what, strict=True)) | row for what, row in last.items()])
+    first = len(now) - len(before)
+    return Imported(first, len(new) - first, [one for one in by_key.values() if one.item not in known])
+
+
+def _what(one: Outcome) -> tuple[str, str, datetime]:
+    return one.source, one.item, one.at
+
+
+def _counted(connection: Connection, names: set[str]) -> dict[tuple[str, str, datetime], str]:
+    found: dict[tuple[str, str, datetime], str] = {}
+    ordered = sorted(names)
+    for start in range(0, len(ordered), BLOCK):
+        some = select(outcomes).where(outcomes.c.item.in_(ordered[start : start + BLOCK]))
+        found |= {(row.source, row.item, _utc(row.at)): row.body for row in connection.execute(some)}
+    return found
 
 
 def _told_by(file: str, one: Outcome) -> str:
