@@ -12,13 +12,14 @@ from pipeline.errors import GenloopError
 from pipeline.orders import BatchOrder
 from pipeline.progress import bar
 from pipeline.settings import Params
+from pipeline.start import Start, read_start
 from pipeline.values import ModelVersion
 
 if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
     from pipeline.generate.release import Provenance
 
-SCREEN = "screen"
+SCREEN, TRAINING = "screen", "training"
 SAID = ("approval", "canary", "before")  # of a version, later than it was made
 TEXTS = ("params.yaml", "validation.json", "decision.json", "seconds.json")
 
@@ -44,6 +45,13 @@ def screen_of(registry: Registry, asked: BatchOrder, model: ModelVersion, folder
             remedy="`genloop run` trains a model anew; or switch the filters off",
         )
     return found
+
+
+def start_of(registry: Registry, model: ModelVersion) -> Start | None:
+    """The networks that a training from this model begins with; None where an earlier version made it, without."""
+    with tempfile.TemporaryDirectory() as temporary:
+        found = registry.download(model, TRAINING, Path(temporary))
+        return read_start(found) if found else None
 
 
 def provenance(workspace: Path, registry: Registry, model: ModelVersion) -> Provenance:

@@ -17,8 +17,8 @@ from prefect.runtime import flow_run
 from flows import wiring
 from flows.approval import agreed, promoted
 from flows.batches import deliver_shares
-from flows.beside import commit_of, keep_screen
-from flows.staleness import bring_up_to_date, collect_if_changed
+from flows.beside import TRAINING, commit_of, keep_screen
+from flows.staleness import bring_up_to_date, collect_if_changed, note_lessons
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
 from flows.timing import forget_work, own, timed
 from pipeline import stages
@@ -74,6 +74,8 @@ def register(workspace: Path, params: Params, card: Scorecard, snapshot: str) ->
             "validation.json": workspace / stages.VALIDATION,
             "seconds.json": Path(temporary) / "seconds.json",
         }
+        if (workspace / stages.NETWORKS).exists():
+            beside[TRAINING] = workspace / stages.NETWORKS
         registry = wiring.registry(workspace)
         with busy("register"):
             model = registry.register(params.promote.name, workspace / stages.BUNDLE, card, tags, beside)
@@ -200,8 +202,10 @@ def loop(workspace: Path, params: Params) -> Summary:
     fresh: dict[str, bool] = {}
     with timed(seconds, "collect"):
         fresh["collect"] = collect(workspace, params)
-    for stage in [name for name in stages.STAGES if name != "collect"]:
+    for stage in [name for name in stages.STAGES if name not in stages.FROZEN]:
         with timed(seconds, stage):
+            if stage == "train":
+                note_lessons(workspace, params)
             fresh[stage] = reproduce(workspace, stage)
             if stage == "validate":
                 record(workspace, params, "a run")

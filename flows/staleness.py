@@ -8,12 +8,13 @@ from pathlib import Path
 
 from flows.guard import note_own_batches
 from pipeline import decisions, stages
-from pipeline.adapters.versions import Versions
+from pipeline.adapters.versions import Versions, has_stage
 from pipeline.errors import ERRORS, GenloopError, ServiceError, SourceError
 from pipeline.files import sha256_file, sha256_json, write_json
+from pipeline.lessons import Lessons, stands, write_lessons
 from pipeline.settings import Params
 
-COLLECTED = Path("runs/collected.json")
+COLLECTED, HEARD = Path("runs/collected.json"), Path("runs/lessons.json")
 NONE = ("",)  # no source: only what people decided is to be done
 
 
@@ -68,6 +69,40 @@ def _sources(workspace: Path, params: Params) -> str:
 def _said(workspace: Path) -> str:
     path = workspace / decisions.NAME
     return sha256_file(path) if path.exists() else ""
+
+
+def note_lessons(workspace: Path, params: Params) -> None:
+    """Have DVC know the lessons that stand here; none where there are not any. Raises GenloopError where an old
+    dvc.yaml has no place for them and the settings ask for some."""
+    folder = workspace / stages.LESSONS
+    if stands(folder) and _heard(workspace) == stands(folder):
+        return
+    if not has_stage(workspace, "lessons"):
+        if params.train.listens:
+            raise GenloopError(
+                "it has no stage `lessons`, which train.start and train.feedback take theirs from",
+                where=str(workspace / "dvc.yaml"),
+                remedy="put it aside, and `genloop init` on this workspace makes it anew",
+            )
+        return
+    if not stands(folder):
+        write_lessons(folder, Lessons())
+    Versions(workspace).commit("lessons")
+    write_json(workspace / HEARD, {"lessons": stands(folder)})
+
+
+def keep_lessons(workspace: Path, params: Params, lessons: Lessons) -> None:
+    """Put these in place, for the next training to listen to; the same again changes nothing."""
+    write_lessons(workspace / stages.LESSONS, lessons)
+    note_lessons(workspace, params)
+
+
+def _heard(workspace: Path) -> str:
+    """The lessons that DVC was told of last."""
+    try:
+        return str(json.loads((workspace / HEARD).read_text())["lessons"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def bring_up_to_date(workspace: Path, stage: str) -> bool:

@@ -114,6 +114,23 @@ class Preprocess(Value):
     holdout: float = Field(0.2, gt=0, lt=1)
 
 
+class Listening(Value):
+    """What a training makes of reviews; at 0, nothing, to the bit. negatives: share of what the discriminator is shown
+    as generated that is items people rejected. steer: images are served in proportion to their chance of being
+    accepted, by the preference model, to this power, within bounds.
+    """
+
+    negatives: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    steer: Annotated[float, Field(ge=0, le=10)] = 0.0
+
+
+class Tuning(Value):
+    """A training that starts from the champion: share of minutes or images_seen, and of lr, that it has."""
+
+    budget: Annotated[float, Field(gt=0, le=1)] = 0.5
+    lr: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
 class Train(Value):
     minutes: Positive = 1.0
     images_seen: int = Field(0, ge=0)
@@ -132,6 +149,14 @@ class Train(Value):
     snapshots: PositiveInt = 6
     retries: int = Field(3, ge=0)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    start: Literal["scratch", "champion"] = "scratch"
+    tuning: Tuning = Tuning()
+    feedback: Listening = Listening()
+
+    @property
+    def listens(self) -> bool:
+        """Whether lessons could change what it comes to."""
+        return self.start == "champion" or self.feedback != Listening()
 
 
 class Evaluate(Value):

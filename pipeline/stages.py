@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SNAPSHOT, ACCEPTED, QUARANTINE = Path("data/snapshot"), Path("data/accepted.parquet"), Path("data/quarantine")
 DOCS, VALIDATION = Path("data/docs"), Path("data/validation.json")
 SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/curves.csv")
-PROGRESS = Path("data/progress.png")
+PROGRESS, LESSONS, NETWORKS = Path("data/progress.png"), Path("data/lessons"), Path("data/networks")
 SCORECARD, PICTURES = Path("data/scorecard.json"), Path("data/pictures")
 CHECKPOINTS, EVALUATORS, RECEIPTS = Path("runs/train"), Path("runs/evaluators"), Path("runs/stages")
 PIXELS, LEDGERS, GENERATED = Path("runs/pixels"), Path("runs/ledgers"), Path("runs/generated")
@@ -56,29 +56,46 @@ def preprocess(params: Params) -> None:
         step(params.preprocess, SNAPSHOT, ACCEPTED, PIXELS, SHARDS, identity, lambda done: show(done, total, ""))
 
 
+def lessons(params: Params) -> None:
+    """None, where there are not any: the flow writes those that the feedback gives."""
+    from pipeline.lessons import Lessons, read_lessons, write_lessons
+
+    if not LESSONS.exists():
+        write_lessons(LESSONS, Lessons())
+    read_lessons(LESSONS)
+
+
 def train(params: Params) -> float:
     """Seconds that opening the log took, which are not the training's."""
     from pipeline.adapters.training_log import TrainingLog
     from pipeline.evaluate.choice import held_out_rows, judge_of, judged_by
     from pipeline.evaluate.pictures import sheet_of
+    from pipeline.lessons import read_lessons
     from pipeline.media.image import grid
     from pipeline.model.bundle import Bundle
     from pipeline.shards import open_shards
+    from pipeline.training.listening import hear
     from pipeline.training.ranks import launched
-    from pipeline.training.step import Tick, follow, run_key
+    from pipeline.training.step import Tick, follow, run_key, shape_of
     from pipeline.training.step import train as step
 
-    shards, start = open_shards(SHARDS), time.perf_counter()
+    shards, told, start = open_shards(SHARDS), read_lessons(LESSONS), time.perf_counter()
     rows = held_out_rows(shards.meta.holdout_items, params.evaluate)
     if (place := launched()) and not place.first:
-        follow(params.train, shards, rows)
+        follow(params.train, shards, rows, told)
         return 0.0
     by = judged_by(params.evaluate)
-    with TrainingLog(Path.cwd(), run_key(params.train, shards.meta, by)) as log, bar("train", "images") as show:
+    key = run_key(params.train, shards.meta, by, told)
+    with TrainingLog(Path.cwd(), key) as log, bar("train", "images") as show:
         opened, judge = time.perf_counter() - start, None
         if rows is not None:
             nfd = judge_of(
-                params.evaluate, shards, rows, EVALUATORS, lambda stage, done, total: show(done, total, stage)
+                params.evaluate,
+                shards,
+                rows,
+                EVALUATORS,
+                lambda stage, done, total: show(done, total, stage),
+                hear(params.train, told, shards.meta, shape_of(params.train, shards.meta)).holdout_weights,
             )
 
             def judge(bundle: Bundle) -> float:
@@ -102,6 +119,8 @@ def train(params: Params) -> float:
             held_out=rows,
             processes=Environment().processes,
             judged_by=by,
+            lessons=told,
+            networks=NETWORKS,
         )
         log.bundle = trained.bundle
     with replacing(PROGRESS) as path:
@@ -132,14 +151,16 @@ def evaluate(params: Params) -> None:
 
 
 STAGES: dict[str, Callable[[Params], float | None]] = {
-    step.__name__: step for step in (collect, validate, preprocess, train, evaluate)
+    step.__name__: step for step in (collect, validate, preprocess, lessons, train, evaluate)
 }
+FROZEN = ("collect", "lessons")  # of the outside world, which DVC does not see: the flow has them made, and commits
 
 # What a stage imports anyway; here first, so that the receipt tells the loop's own time from the work.
 HEAVY = {
     "collect": ("pyarrow.parquet",),
     "validate": ("pandas", "pipeline.validate.expectations"),
     "preprocess": ("pyarrow.parquet",),
+    "lessons": (),
     "train": ("torch",),
     "evaluate": ("torch", "PIL.Image"),
 }

@@ -204,6 +204,13 @@ def _whole(path: Path, mode: str, encoding: str | None) -> Iterator[IO[Any]]:
         yield file
 
 
+def has_stage(workspace: Path, stage: str) -> bool:
+    """Whether the workspace's dvc.yaml has it: one that an earlier version made need not."""
+    from ruamel.yaml import YAML
+
+    return stage in YAML(typ="safe").load(workspace / "dvc.yaml")["stages"]
+
+
 def initialise(workspace: Path) -> None:
     """`dvc init`, within git where there is one; telemetry off."""
     from dvc.repo import Repo

@@ -13,6 +13,7 @@ from pipeline.evaluate.features import PROTOCOL, classifier_id, features
 from pipeline.evaluate.metrics import frechet, gaussian, spread
 from pipeline.evaluate.space import HOLDOUT, Progress, Sampler, ShardsReader, halves, kept_classifier, kept_features
 from pipeline.files import sha256_json
+from pipeline.lessons import drawn
 from pipeline.settings import Evaluate
 
 LEAST = 64  # images to choose on; with fewer the last snapshot is as good a choice
@@ -31,14 +32,24 @@ def judged_by(settings: Evaluate) -> str:
 
 
 def judge_of(
-    settings: Evaluate, shards: ShardsReader, rows: NDArray[np.int64], cache: Path, tell: Progress
+    settings: Evaluate,
+    shards: ShardsReader,
+    rows: NDArray[np.int64],
+    cache: Path,
+    tell: Progress,
+    weights: NDArray[np.float64] | None = None,
 ) -> Callable[[Sampler], float]:
     """nFD, in percent, of as many samples as there are rows, always of the same seeds; lower is better.
 
-    Always in the space of the dataset's own classifier: an encoder from outside would cost more than the training.
+    weights float64 [H]: how much each image of the holdout counts; a training that is steered is judged by what it is
+    steered to. Always in the space of the dataset's own classifier: an encoder from outside would cost more than the
+    training.
     """
     net = kept_classifier(settings, shards, cache, tell)
     kept = cache / classifier_id(shards.meta.id, settings) / HOLDOUT
+    if weights is not None:
+        ideal = weights[rows] * (len(rows) / weights[rows].sum())
+        rows = rows[drawn(ideal, np.random.Generator(np.random.Philox(settings.seed)))]
     real = gaussian(kept_features(partial(features, net), shards.holdout_images, kept)[rows])
     labels = np.asarray(shards.holdout_labels)[rows]
     seeds = np.random.Generator(np.random.Philox(settings.seed)).integers(0, 2**63 - 1, len(rows), np.int64)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import GenloopError
+from pipeline.lessons import Lessons, read_lessons
 from pipeline.settings import Train
 from pipeline.shards import open_shards
 from pipeline.training.step import follow
@@ -21,7 +22,9 @@ def main() -> int:
     rows = request["held_out"]
     shards = open_shards(Path(request["shards"]))
     try:
-        follow(Train.model_validate(request["settings"]), shards, None if rows is None else np.asarray(rows))
+        lessons = read_lessons(Path(request["lessons"])) if request["lessons"] else Lessons()
+        settings = Train.model_validate(request["settings"])
+        follow(settings, shards, None if rows is None else np.asarray(rows), lessons)
     except GenloopError:
         return 1  # the first process tells of it
     return 0

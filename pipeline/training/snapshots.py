@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pipeline.files import replacing, replacing_folder, write_json
 from pipeline.model.bundle import Bundle, save_bundle
 from pipeline.model.noise import item_seeds
+from pipeline.start import write_start
+from pipeline.training.listening import start_of
 from pipeline.training.state import TrainingState, save_checkpoint
 
 Judge = Callable[[Bundle], float]  # lower is better
@@ -41,6 +43,11 @@ class Snapshots:
         """The bundle of the best one."""
         return self.folder / "best"
 
+    @property
+    def networks(self) -> Path:
+        """The networks of the best one, for a training that begins from them."""
+        return self.folder / "networks"
+
     def take(self, state: TrainingState) -> tuple[bool, float]:
         """(whether the run may go on from here, the judge's measure). Taken again, it comes to the same."""
         measure = self.judge(Bundle(state.average, self.classes, "snapshot")) if self.judge else 0.0
@@ -50,10 +57,14 @@ class Snapshots:
         if measure < best or not self.judge:
             with replacing_folder(self.best) as folder:
                 save_bundle(folder, state.average, self.classes)
+            self.keep_networks(state)
             write_json(self.folder / "best.json", {"measure": measure, "images_seen": state.images_seen})
         self._picture(state)
         save_checkpoint(state, self.good, keep=1)
         return True, measure
+
+    def keep_networks(self, state: TrainingState) -> None:
+        write_start(self.networks, start_of(state, self.classes))
 
     def progress(self) -> list[NDArray[np.uint8]]:
         """Samples of the same seeds in each snapshot, uint8 [20, C, H, W] each, the first one first."""

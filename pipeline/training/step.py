@@ -16,12 +16,15 @@ from torch import Tensor
 
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.files import replacing, replacing_folder, sha256_json, write_json
+from pipeline.lessons import Lessons
 from pipeline.model.bundle import Bundle, load_bundle
 from pipeline.model.networks import GroupedBatchNorm, Shape
 from pipeline.model.noise import item_seeds
 from pipeline.settings import Train
 from pipeline.shards import ShardsReader
+from pipeline.start import Start
 from pipeline.training.data import BatchSource
+from pipeline.training.listening import NEW, WARM_UP, Heard, begin, hear
 from pipeline.training.plan import Ground, Plan, plan_of
 from pipeline.training.ranks import Ranks, gathered, launched
 from pipeline.training.snapshots import Judge, Snapshots, due
@@ -82,42 +85,55 @@ def train(
     held_out: np.ndarray | None = None,
     processes: int = 1,
     judged_by: str = "",
+    lessons: Lessons | None = None,
+    networks: Path | None = None,
 ) -> Trained:
     """Train (or go on training) and write the bundle to `out` and the curves to `curves`.
 
     judge: chooses among the snapshots, lower is better; without it the last is taken. held_out int64 [N]: rows of the
     holdout that show whether the discriminator learns the training images by heart. processes: 0 for one a GPU.
-    judged_by: what decides judge and held_out, as run_key takes it.
+    judged_by: what decides judge and held_out, as run_key takes it. lessons: of which the settings say what is heard.
+    networks: a folder for those that a later training may begin from.
     Checkpoints lie in `runs/<key>`, keyed by shards and settings. Raises GenloopError when the training blows up again
     and again, or a process of it ends.
     """
-    folder = runs / run_key(settings, shards.meta, judged_by)
+    lessons = lessons or Lessons()
+    heard = hear(settings, lessons, shards.meta, shape_of(settings, shards.meta))
+    for line in heard.passed_over:
+        print(line, flush=True)
+    folder = runs / run_key(settings, shards.meta, judged_by, lessons)
     folder.mkdir(parents=True, exist_ok=True)
     snapshots = Snapshots(folder, shards.meta.classes, judge)
     request = {
         "settings": settings.model_dump(),
         "shards": str(shards.folder) if shards.folder else None,
         "held_out": None if held_out is None else held_out.tolist(),
+        "lessons": str(lessons.folder) if heard.key else None,
     }
-    world = processes_for(settings, processes) if shards.folder else 1
+    world = processes_for(settings, processes) if shards.folder and (lessons.folder or not heard.key) else 1
     with gathered(world, device_here(), ["-m", "pipeline.training.follower"], json.dumps(request)) as ranks:
-        history = _take_part(settings, shards, held_out, ranks, snapshots, watch)
-    with replacing_folder(out) as bundle:
-        shutil.copytree(snapshots.best, bundle, dirs_exist_ok=True)
+        history = _take_part(settings, shards, held_out, ranks, snapshots, watch, heard)
+    for made, place in ((snapshots.best, out), (snapshots.networks, networks)):
+        if place:
+            with replacing_folder(place) as copy:
+                shutil.copytree(made, copy, dirs_exist_ok=True)
     _write_curves(curves, history)
     return Trained(load_bundle(out).id, snapshots.progress())
 
 
-def follow(settings: Train, shards: ShardsReader, held_out: np.ndarray | None) -> None:
+def follow(settings: Train, shards: ShardsReader, held_out: np.ndarray | None, lessons: Lessons) -> None:
     """The work of every process but the first: the same steps; nothing is written."""
+    heard = hear(settings, lessons, shards.meta, shape_of(settings, shards.meta))
     with gathered(1, device_here(), [], "") as ranks:
         nowhere = Snapshots(Path(), shards.meta.classes, None)
-        _take_part(settings, shards, held_out, ranks, nowhere, lambda tick, preview: None)
+        _take_part(settings, shards, held_out, ranks, nowhere, lambda tick, preview: None, heard)
 
 
-def run_key(settings: Train, meta: Shards, judged_by: str) -> str:
+def run_key(settings: Train, meta: Shards, judged_by: str, lessons: Lessons) -> str:
     """16 hex digits of all that decides the weights: where the checkpoints lie, and the run's name."""
-    return sha256_json({"shards": meta.id, "train": settings.model_dump(), "judged_by": judged_by})[:16]
+    heard = hear(settings, lessons, meta, shape_of(settings, meta))
+    told = {"shards": meta.id, "train": settings.model_dump(exclude=set(NEW)), "judged_by": judged_by}
+    return sha256_json(told | heard.key)[:16]
 
 
 def device_here() -> torch.device:
@@ -145,9 +161,13 @@ def _take_part(
     ranks: Ranks,
     snapshots: Snapshots,
     watch: Watcher,
+    heard: Heard,
 ) -> list[Tick]:
     device, shape = device_here(), shape_of(settings, shards.meta)
-    source = BatchSource(shards.train_images, shards.train_labels, settings.batch, settings.seed, settings.balance)
+    if heard.start:
+        settings = tuned(settings)
+    images, labels = shards.train_images, shards.train_labels
+    source = BatchSource(images, labels, settings.batch, settings.seed, settings.balance, heard.train_weights)
 
     def overhead_s() -> float:
         start, net = 0.0, new_state(settings, shape, device).average
@@ -167,18 +187,36 @@ def _take_part(
         ranks=ranks,
         device=device,
         budget=plan.images,
-        lr=LR * min(1, LR_WIDTH / shape.width) if settings.lr == "auto" else settings.lr,
+        lr=_rate(settings, shape) * (settings.tuning.lr if heard.start else 1),
         spread=plan.spread,
         bf16=plan.bf16,
-        held_out=_held_out(settings, shards, held_out),
+        held_out=_held_out(settings, shards, held_out, heard.holdout_weights),
+        rejected=heard.rejected,
+        warm_up=int(WARM_UP * plan.images) if heard.start else 0,
     )
-    return _Game(rules, source, shape, plan, snapshots, watch).play()
+    return _Game(rules, source, shape, plan, snapshots, watch, heard.start).play()
 
 
-def _held_out(settings: Train, shards: ShardsReader, rows: np.ndarray | None) -> BatchSource | None:
+def tuned(settings: Train) -> Train:
+    """With the budget of a training that begins from another's end."""
+    share = settings.tuning.budget
+    budget = {"minutes": share * settings.minutes, "images_seen": int(share * settings.images_seen)}
+    return settings.model_copy(update=budget)
+
+
+def _rate(settings: Train, shape: Shape) -> float:
+    return LR * min(1, LR_WIDTH / shape.width) if settings.lr == "auto" else settings.lr
+
+
+def _held_out(
+    settings: Train, shards: ShardsReader, rows: np.ndarray | None, weights: np.ndarray | None
+) -> BatchSource | None:
     if rows is None or not len(rows):
         return None
-    return BatchSource(shards.holdout_images[rows], shards.holdout_labels[rows], settings.batch, settings.seed)
+    images, labels = shards.holdout_images[rows], shards.holdout_labels[rows]
+    return BatchSource(
+        images, labels, settings.batch, settings.seed, weights=None if weights is None else weights[rows]
+    )
 
 
 @dataclass
@@ -191,6 +229,7 @@ class _Game:
     plan: Plan
     snapshots: Snapshots
     watch: Watcher
+    start: Start | None = None
     history: list[Tick] = field(default_factory=list)
 
     def play(self) -> list[Tick]:
@@ -218,10 +257,15 @@ class _Game:
             if first and (nfd is not None or now - clock >= TICK_S or state.images_seen >= rules.budget):
                 self._tick(state, losses, (state.images_seen - seen) / max(now - clock, 1e-9), nfd)
                 clock, seen = time.perf_counter(), state.images_seen
+        if first and not self.snapshots.networks.exists():  # of a run that an earlier version made
+            self.snapshots.keep_networks(state)
         return self.history
 
     def _fresh(self) -> TrainingState:
-        return new_state(self.rules.settings, self.shape, self.rules.device, self.plan.channels_last)
+        state = new_state(self.rules.settings, self.shape, self.rules.device, self.plan.channels_last)
+        if self.start:
+            begin(state, self.start)
+        return state
 
     def _judged(self, state: TrainingState) -> tuple[bool, float | None]:
         """The first process judges; all hear the verdict."""

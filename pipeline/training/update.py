@@ -12,6 +12,7 @@ from pipeline.model.losses import LOSSES, gradient_penalty
 from pipeline.settings import Train
 from pipeline.training.augment import DRAWS, augment
 from pipeline.training.data import BatchSource
+from pipeline.training.listening import Rejected
 from pipeline.training.ranks import Ranks
 from pipeline.training.state import TrainingState
 
@@ -23,7 +24,8 @@ RAMP_IMAGES, RAMP_SHARE = 500_000, 0.25  # p can go from 0 to 1 in so many image
 class Rules:
     """What does not change while a run goes on. budget: images; spread: of the training images' pixels.
 
-    held_out: images to compare the discriminator's scores with; without them there is no augmentation.
+    held_out: images to compare the discriminator's scores with; without them there is no augmentation. rejected: items
+    that stand among the generated ones that the discriminator sees. warm_up: images in which the rate rises to lr.
     """
 
     settings: Train
@@ -34,12 +36,16 @@ class Rules:
     spread: float
     bf16: bool
     held_out: BatchSource | None = None
+    rejected: Rejected | None = None
+    warm_up: int = 0
 
 
 def learning_rate(rules: Rules, images_seen: int, rollbacks: int) -> float:
-    """Cosine (Loshchilov and Hutter 2017, eq. 5) from lr to lr * lr_end over the budget, halved by each rollback."""
+    """Cosine (Loshchilov and Hutter 2017, eq. 5) from lr to lr * lr_end over the budget, halved by each rollback; rises
+    in a straight line at first where there is a warm-up."""
     share, end = min(images_seen / rules.budget, 1.0), rules.settings.lr_end
-    return rules.lr * (end + (1 - end) * (1 + math.cos(math.pi * share)) / 2) * 0.5**rollbacks
+    rate = rules.lr * (end + (1 - end) * (1 + math.cos(math.pi * share)) / 2) * 0.5**rollbacks
+    return rate * min(1.0, (images_seen + rules.settings.batch) / rules.warm_up) if rules.warm_up else rate
 
 
 def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
@@ -48,7 +54,8 @@ def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
     step, mine = state.images_seen // source.batch, ranks.part(source.batch)
     for optimiser in state.optimisers().values():
         optimiser.param_groups[0]["lr"] = learning_rate(rules, state.images_seen, state.rollbacks)
-    real, labels = on_device(*source.at(state.images_seen, mine), device)
+    images, asked = source.at(state.images_seen, mine)
+    real, labels = on_device(images, asked, device)
     z = torch.randn(source.batch, settings.z_dim, generator=state.noise, device=device)[mine]
     p, draws = state.overfitting.p, None
     if p > 0:
@@ -57,8 +64,12 @@ def update(state: TrainingState, rules: Rules, source: BatchSource) -> Tensor:
         fake = state.generator(z, labels)
         if draws is not None:
             real, fake = augment(real, p, draws[0]), augment(fake, p, draws[1])
+        shown = fake.detach()
+        if rules.rejected:
+            places, rejected = rules.rejected.among(step, asked.numpy(), source.batch, mine)
+            shown = _with(shown, places.to(device), on_device(rejected, asked, device)[0], p, draws)
         unseen = _held_out_scores(state, rules, step)
-        loss_d, scores = _update_d(state, rules, real, fake.detach(), labels, step % settings.penalty_every == 0)
+        loss_d, scores = _update_d(state, rules, real, shown, labels, step % settings.penalty_every == 0)
         if unseen is not None:
             _look(state, rules, unseen, scores, step)
         loss_g = _update_g(state, rules, real, fake, labels)
@@ -71,6 +82,13 @@ def on_device(images: Tensor, labels: Tensor, device: torch.device) -> tuple[Ten
     """uint8 to float32 in [-1, 1], there."""
     moved = images.to(device, non_blocking=True).float().div_(127.5).sub_(1)
     return moved, labels.to(device, non_blocking=True)
+
+
+def _with(shown: Tensor, places: Tensor, images: Tensor, p: float, draws: Tensor | None) -> Tensor:
+    """Images at these places of what the discriminator is shown as generated, augmented as what was there."""
+    if draws is not None and len(places):
+        images = augment(images, p, draws[1][places])
+    return shown.index_copy(0, places, images.to(shown.dtype))
 
 
 def _update_d(
