@@ -76,7 +76,7 @@ def save_hashed(path: Path, arrays: Weights) -> str:
     from safetensors.numpy import save_file
 
     with replacing(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, temporary)
     return sha256_file(path)
 
 

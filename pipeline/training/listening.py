@@ -28,8 +28,9 @@ Integers = NDArray[np.int64]
 class Rejected:
     """Rejected items, in the order of their classes, to stand among a batch's generated images.
 
-    With a share s of them, what is generated comes to (data - s * rejected) / (1 - s) and not to the data: the two
-    together are then as the data (Sinha et al. 2021, section 3; Asokan and Seelamantula 2020, section 3).
+    With a share s of them, what is generated goes to (data - s * rejected) / (1 - s) and not to the data: the two
+    together are then as the data (negatives as in Sinha et al. 2021). A generator that has forgotten a kind need not
+    find it again, so that it may come to less of the rejected than that.
     """
 
     images: NDArray[np.uint8]
@@ -43,7 +44,8 @@ class Rejected:
 
         Nothing but seed and step decides them. A class of which nothing was rejected has none.
         """
-        random = np.random.Generator(np.random.Philox(key=[self.seed, 2**63 + step]))
+        key = np.array([self.seed, 2**63 + step], np.uint64)  # as a list it would be floats, the same for every step
+        random = np.random.Generator(np.random.Philox(key=key))
         chance, which = random.random((2, batch))[:, part]
         places = np.flatnonzero((chance < self.share) & (self.counts[labels] > 0))
         of = labels[places]

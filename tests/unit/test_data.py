@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipeline.training.data import BatchSource, quotas, spread
 
 
-def _source(balance: float, seed: int = 0) -> BatchSource:
+def _source(balance: float, seed: int = 0, weights: NDArray[np.float64] | None = None) -> BatchSource:
     labels = np.repeat(np.arange(3, dtype=np.int64), [80, 16, 4])
     images = np.arange(100, dtype=np.uint8)[:, None, None, None].repeat(2, 2).repeat(2, 3)
-    return BatchSource(images, labels, 10, seed, balance)
+    return BatchSource(images, labels, 10, seed, balance, weights)
 
 
 def _epoch(source: BatchSource, number: int = 0) -> list[int]:
@@ -41,6 +42,30 @@ def test_balance(balance: float, counts: list[int]) -> None:
 def test_a_class_that_is_served_often_shows_its_images_alike_often() -> None:
     rare = [row for row in _epoch(_source(1.0)) if row >= 96]
     assert np.bincount(rare)[96:].tolist() in ([9, 8, 8, 8], [8, 9, 8, 8], [8, 8, 9, 8], [8, 8, 8, 9])
+
+
+WEIGHTS = np.concatenate([np.full(40, 1.0), np.full(40, 0.25), np.full(16, 0.5), np.full(4, 0.05)])
+
+
+@pytest.mark.parametrize("balance", [0.0, 0.5, 1.0])
+def test_weights_move_the_classes_and_the_images_in_them(balance: float) -> None:
+    """By hand: a class of n images has a share in proportion to n ** (1 - balance) times its mean weight."""
+    share = np.array([80.0, 16, 4]) ** (1 - balance) * [0.625, 0.5, 0.05]
+    ideal = 100 * share / share.sum()
+    source, epochs = _source(balance, weights=WEIGHTS), 200
+    counts = np.array([np.bincount(_epoch(source, number), minlength=100) for number in range(epochs)])
+    assert (counts.sum(1) == 100).all()
+    by_class = np.stack([counts[:, :80].sum(1), counts[:, 80:96].sum(1), counts[:, 96:].sum(1)], 1)
+    assert (np.abs(by_class - ideal) < 1).all()  # in every epoch
+    often = counts.mean(0)
+    assert often[:40].mean() / often[40:80].mean() == pytest.approx(4, rel=0.03)
+    assert (often > 0).all()  # no image is left out for good
+    assert _epoch(_source(balance, weights=WEIGHTS), 7) == _epoch(source, 7) != _epoch(source, 8)
+
+
+def test_weights_that_are_alike_change_no_share() -> None:
+    counts = np.bincount([row for n in range(50) for row in _epoch(_source(0.5, weights=np.full(100, 0.3)), n)])
+    assert [counts[:80].sum() / 50, counts[80:96].sum() / 50] == pytest.approx([60.5, 26.9], abs=1)
 
 
 def test_spread_is_the_trace_of_the_covariance() -> None:
