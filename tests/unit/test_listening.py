@@ -109,7 +109,7 @@ def _share_left(images: np.ndarray) -> float:
 
 
 def test_less_is_made_of_what_was_rejected(tmp_path: Path) -> None:
-    """Half of the data is on the left. With 0.4 of rejected ones it should come to a sixth, or to less where it forgets them."""
+    """Half of the data is on the left. With 0.4 of rejected ones a sixth should be left, or less if it forgets them."""
     images, labels = _blobs(1000, 0.5, 1)[0], np.zeros(1000, np.int64)
     shards = shards_of(tmp_path / "shards", images, labels, images, labels, ("spot",))
     told = Lessons(classes=("spot",), rejected=_blobs(300, 1.0, 2)[0], labels=np.zeros(300, np.int64))
