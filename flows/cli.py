@@ -48,6 +48,9 @@ def run(
         str | None, typer.Option(help="Folder, archive, Parquet, s3://, http(s):// or sample://digits.")
     ] = None,
     setting: Settings = None,
+    listen: Annotated[
+        bool, typer.Option("--listen", help="Have the training hear all feedback so far, as train.feedback says.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole loop: collect, validate, preprocess, train, evaluate, promote, generate."""
@@ -60,7 +63,7 @@ def run(
         from flows.running import looped
 
         _announce("starting local services")
-        summary = looped(root, params, start, _import_meanwhile)
+        summary = looped(root, params, start, _import_meanwhile, listen)
         if as_json:
             write(summary.model_dump_json(indent=1))
         else:

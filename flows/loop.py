@@ -18,7 +18,8 @@ from flows import wiring
 from flows.approval import agreed, promoted
 from flows.batches import deliver_shares
 from flows.beside import TRAINING, commit_of, keep_screen
-from flows.staleness import bring_up_to_date, collect_if_changed, note_lessons
+from flows.lessons import lessons_of
+from flows.staleness import bring_up_to_date, collect_if_changed, keep_lessons, note_lessons
 from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
 from flows.timing import forget_work, own, timed
 from pipeline import stages
@@ -49,6 +50,11 @@ def _passing(task_: Any, run: Any, state: Any) -> bool:
 @task(task_run_name="collect {params.collect.title}")
 def collect(workspace: Path, params: Params) -> bool:
     return collect_if_changed(workspace, params)
+
+
+@task(task_run_name="lessons")
+def listened(workspace: Path, params: Params) -> None:
+    keep_lessons(workspace, params, lessons_of(workspace, params))
 
 
 @task(task_run_name="{stage}")
@@ -196,15 +202,18 @@ def push(workspace: Path) -> bool:
 
 
 @flow(name="loop", flow_run_name="loop on {params.collect.title}", validate_parameters=False)
-def loop(workspace: Path, params: Params) -> Summary:
-    """Collect, validate, preprocess, train, evaluate, register, promote, generate and publish."""
+def loop(workspace: Path, params: Params, listen: bool = False) -> Summary:
+    """Collect, validate, preprocess, train, evaluate, register, promote, generate and publish. listen: the training is
+    to hear all feedback so far; else it hears what the last one that listened did."""
     seconds: dict[str, float] = {}
     fresh: dict[str, bool] = {}
     with timed(seconds, "collect"):
         fresh["collect"] = collect(workspace, params)
     for stage in [name for name in stages.STAGES if name not in stages.FROZEN]:
         with timed(seconds, stage):
-            if stage == "train":
+            if stage == "train" and listen:
+                listened(workspace, params)
+            elif stage == "train":
                 note_lessons(workspace, params)
             fresh[stage] = reproduce(workspace, stage)
             if stage == "validate":

@@ -21,7 +21,7 @@ def retrain(workspace: str, why: str = "by hand") -> None:
     from flows.cli_tools import prepare_at
 
     root = prepare_at(Path(workspace))
-    summary = looped(root, load_params(root / "params.yaml"), time.perf_counter())
+    summary = looped(root, load_params(root / "params.yaml"), time.perf_counter(), listen=True)
     if summary.model.awaits:
         from prefect.flow_runs import suspend_flow_run
 

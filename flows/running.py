@@ -20,8 +20,10 @@ def looped(
     params: Params,
     started: float,
     meanwhile: Callable[[Services], None] = lambda services: None,
+    listen: bool = False,
 ) -> Summary:
-    """started: when, by the performance counter. meanwhile: what is done while services only start."""
+    """started: when, by the performance counter. meanwhile: what is done while services only start. listen: to all
+    feedback so far."""
     from flows import wiring
     from flows.history import recorded
     from flows.status import LAST
@@ -37,7 +39,7 @@ def looped(
             wiring.store().check()  # before an hour of training, not after
             ready = time.perf_counter() - started
             with wiring.prefect_failures():
-                summary = loop(root, params)
+                summary = loop(root, params, listen)
             summary = summary.with_start(ready, time.perf_counter() - started)
         write_json(root / LAST, summary.model_dump())
         done(summary)
