@@ -206,6 +206,7 @@ def main() -> None:
         if not chosen.only or name in chosen.only:
             seed = settings.model_copy(update={"seed": settings.seed + 1})  # another draw than the champion's
             results.append(bench.result(name, *bench.trained(name, seed, lessons)))
+            print(f"{name}: {results[-1].accepted:.1%} accepted", flush=True)
             write_json(out / "results.json", {"settings": pairs, "results": [asdict(one) for one in results]})
     Console(width=160).print(report(results, chosen.images))
     print(f"results and pictures: {out}")
