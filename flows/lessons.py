@@ -106,7 +106,8 @@ def _images(registry: Registry, name: str, items: set[str], shards: ShardsReader
 def _chances(
     registry: Registry, champion: ModelVersion, known: Learned, shards: ShardsReader
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """float32 [N] and [H], of each image of the shards, in the space of the champion's screen, that the preference was learned in."""
+    """float32 [N] and [H], of each image of the shards, in the space of the champion's screen, that the preference was
+    learned in."""
     from pipeline.evaluate.features import load_classifier
     from pipeline.generate.screen import CLASSIFIER
     from pipeline.preference.model import load_preference

@@ -1,7 +1,6 @@
 """The review page on its real server, in a process that can be killed: python -m tests.browser.review_server ROOT PORT.
 
-ROOT holds the batches (store/), what was said (review.db) and what signs; beside it `people`, where it is there,
-says that tokens are asked for.
+ROOT holds the batches (store/), what was said (review.db) and what signs.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import httpx
 
 from pipeline.adapters.ratings import Ratings, open_ratings
 from pipeline.adapters.store import FolderStore
-from pipeline.generate.enrolling import items_of
 from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.settings import SIGNING, Review
 from pipeline.values import Batch
@@ -38,12 +36,14 @@ def store_in(root: Path) -> FolderStore:
 
 
 def enroll(root: Path, batch: Batch) -> None:
+    from pipeline.generate.enrolling import items_of  # with torch, which the server does without
+
     with ratings_in(root) as ratings:
         ratings.enroll(batch.id, items_of(store_in(root), batch), RANDOM)
 
 
 class Server:
-    """started, killed and started again at one address."""
+    """Started, killed and started again at one address."""
 
     def __init__(self, root: Path) -> None:
         self._root, self._process = root, None

@@ -438,6 +438,7 @@ def test_no_fault_of_accessibility(
     kept(page)
     page.goto(f"{server.url}/batches/{batch.id}?label=none")
     expect(page.locator("#over")).to_be_visible()
+    expect(page.get_by_role("button", name="Filter")).to_be_enabled()
     check("nothing left")
     page.goto(f"{server.url}/batches/{batch.id}/compare")
     expect(page.locator("#pair")).to_be_visible()

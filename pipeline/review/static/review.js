@@ -294,7 +294,7 @@ class Judge {
     id("caption").hidden = !item;
     this.strip();
     for (const button of document.querySelectorAll("[data-act]")) {
-      if (!["undo", "help"].includes(button.dataset.act)) button.disabled = !item;
+      if (!["undo", "help", "filters", "more"].includes(button.dataset.act)) button.disabled = !item;
     }
     if (!item) {
       id("stamp").hidden = true;
