@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.settings import override_params
 from tests.flows.command import command, genloop
 from tests.flows.judge import Judge
 
@@ -36,6 +37,9 @@ def told(workspace: Path, *arguments: str) -> Any:
     done = genloop(workspace, *arguments, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+pytestmark = [pytest.mark.xdist_group("ports"), pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +107,57 @@ def test_reviews_make_the_next_batch_better(workspace: Path) -> None:
     assert shares[-1] > shares[0] + 0.2
     arms = step["facts"]["by_arm"]
     assert arms["preferred"]["share"] > arms["control"]["share"]
+
+
+def test_a_retraining_is_asked_for_waits_for_a_person_and_goes_on(workspace: Path) -> None:
+    """Reviews, a decision, Prefect's event and automation, a training that hears them, gates, approval, promotion."""
+    override_params(
+        workspace / "params.yaml",
+        [
+            "feedback.deciding.accepted=0.99",
+            "train.start=champion",
+            "train.feedback={negatives: 0.05, steer: 1.0}",
+            "train.images_seen=8000",
+        ],
+    )
+    log = (workspace / "serve.log").open("w")
+    serving = subprocess.Popen(**{**command(workspace, "serve"), "stderr": log})
+    services = {one["name"]: one["url"] for one in told(workspace, "up")}
+    prefect = httpx.Client(base_url=f"{services['prefect']}/api", timeout=30, trust_env=False)
+    try:
+        until(lambda: bool(deployments(prefect)), "a deployment", serving)
+        step = told(workspace, "feedback", "run")
+        assert step["step"]["action"] == "retrain", step["step"]
+        until(lambda: states(prefect) == ["PAUSED"], "the retraining to wait for a person", serving)
+        assert told(workspace, "promote", "2", "--by", "ann")["version"] == 2
+        until(lambda: states(prefect) == ["COMPLETED"], "the retraining to go on", serving)
+    finally:
+        serving.terminate()
+        serving.wait(60)
+        prefect.close()
+        log.close()
+    assert told(workspace, "status")["model"]["version"] == 2
+    assert "rejected" not in (workspace / "serve.log").read_text()
+    lessons = json.loads((workspace / "data/lessons/lessons.json").read_text())
+    assert lessons["preference"] and lessons["champion_sha256"]
+    decisions = told(workspace, "feedback", "log")
+    assert decisions[0]["decision"]["action"] == "retrain"
+
+
+def deployments(prefect: httpx.Client) -> list[str]:
+    found = prefect.post("/deployments/filter", json={}).raise_for_status().json()
+    return [one["id"] for one in found if one["entrypoint"].endswith("retrain")]
+
+
+def states(prefect: httpx.Client) -> list[str]:
+    """Of the retrainings."""
+    asked = {"deployments": {"id": {"any_": deployments(prefect)}}}
+    return [run["state_type"] for run in prefect.post("/flow_runs/filter", json=asked).raise_for_status().json()]
+
+
+def until(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes], timeout_s: float = 400) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, f"it ended before {what}"
+        assert time.monotonic() < deadline, f"no {what} within {timeout_s:g} s"
+        time.sleep(0.5)
