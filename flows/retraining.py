@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from flows.running import looped
 from pipeline.files import sha256_json
@@ -17,11 +18,12 @@ ASKED = "genloop.retrain.asked"
 @flow(name="retrain", flow_run_name="retrain: {why}")
 def retrain(workspace: str, why: str = "by hand") -> None:
     """The whole loop on the newest data and feedback. Where a person has to agree to the new model, the run is
-    suspended; resumed, it begins anew, finds all done, and goes on with what was said."""
+    suspended; resumed, it begins anew, finds all done, hears nothing that is younger, and goes on with what was
+    said."""
     from flows.cli_tools import prepare_at
 
-    root = prepare_at(Path(workspace))
-    summary = looped(root, load_params(root / "params.yaml"), time.perf_counter(), listen=True)
+    root, resumed = prepare_at(Path(workspace)), (flow_run.run_count or 1) > 1
+    summary = looped(root, load_params(root / "params.yaml"), time.perf_counter(), listen=not resumed)
     if summary.model.awaits:
         from prefect.flow_runs import suspend_flow_run
 

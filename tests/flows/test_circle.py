@@ -24,6 +24,7 @@ SETTINGS = {
     "train.images_seen": "16000",
     "evaluate.classifier_steps": "100",
     "promote.gates": "{}",
+    "promote.slack": "{}",  # a model that is steered is farther from the data as a whole
     "promote.approval": "human",
     "batches.samples.count": "200",
     "batches.samples.filters": "{copies: 0, odd: 1, confidence: 0, alike: true}",
