@@ -82,25 +82,32 @@ def at_random(candidates: int, places: int, seed: int) -> tuple[Integers, Floats
 
 
 def inclusion(chances: Floats, places: int, sharpness: float, explore: float) -> Integers:
-    """int64 [M]: the odds of each, in units: chances to the power of sharpness, but for a share of `explore` that all
-    have alike; those that would be above 1 are taken for sure, and the others share what is left. They add up to K."""
+    """int64 [M]: the odds of each, in units. A share of `explore` of them all have alike; the others go by the chances
+    to the power of sharpness, where those that would be above 1 are taken for sure and the rest share what is left.
+    They add up to K."""
     count = len(chances)
     if places >= count:
         return np.full(count, UNIT)
     sure = np.clip(np.nan_to_num(chances, nan=0.0), 0, 1)
-    wanted = (sure / max(sure.max(), 1e-300)) ** sharpness
-    weights = (1 - explore) * wanted / wanted.sum() + explore / count if wanted.sum() > 0 else np.ones(count)
-    units, open_ = np.zeros(count, np.int64), np.ones(count, bool)
-    while True:
-        left = places - int((~open_).sum())
-        some = weights[open_]
-        shares = left * (some / some.sum() if some.sum() > 0 else np.full(len(some), 1 / len(some)))
-        if (shares < 1).all():
-            break
-        open_[np.flatnonzero(open_)[shares >= 1]] = False
-    units[~open_] = UNIT
-    units[open_] = np.minimum(np.floor(shares * UNIT), UNIT - 1)
-    return _completed(units, open_, places * UNIT)
+    weights = (sure / max(sure.max(), 1e-300)) ** sharpness
+    odds = (1 - explore) * _proportional(weights, places) + explore * places / count
+    units: Integers = np.floor(np.minimum(odds, 1) * UNIT).astype(np.int64)
+    lost = places * UNIT - int(units.sum())
+    units[units.argmin() if lost > 0 else units.argmax()] += lost  # by rounding; the least has room for it
+    return units
+
+
+def _proportional(weights: Floats, places: int) -> Floats:
+    """Odds in proportion to the weights, of at most 1, that add up to the places."""
+    odds = np.ones(len(weights))
+    order = np.argsort(-weights, kind="stable")
+    behind = np.cumsum(weights[order][::-1])[::-1]  # the weight of each and all after it
+    left = places - np.arange(len(weights))
+    sure = int(np.argmin((left > 0) & (weights[order] * left >= behind) & (behind > 0)))
+    rest = order[sure:]
+    total = float(weights[rest].sum())
+    odds[rest] = (places - sure) * (weights[rest] / total if total > 0 else np.full(len(rest), 1 / len(rest)))
+    return odds
 
 
 def path(features_MD: NDArray[np.float32]) -> Integers:
@@ -131,14 +138,6 @@ def in_control(seeds: Integers, share: float) -> Flags:
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     found: Flags = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) < share * 2.0**53
     return found
-
-
-def _completed(units: Integers, open_: Flags, total: int) -> Integers:
-    """What rounding lost goes to the least of the open odds, which have room for it, or comes from the greatest."""
-    lost, rows = total - int(units.sum()), np.flatnonzero(open_)
-    if lost:
-        units[rows[units[rows].argmin() if lost > 0 else units[rows].argmax()]] += lost
-    return units
 
 
 def _on_axes(features_MD: NDArray[np.float32]) -> Floats:

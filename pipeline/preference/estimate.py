@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.intervals import Interval, Z
-from pipeline.preference.mix import Tallies
 from pipeline.reviews import Tally
 from pipeline.values import Value
 
@@ -51,15 +50,6 @@ def at_random(accepted: Floats, odds: Floats) -> Estimate | None:
     worth = min(float(n), share * (1 - share) / variance if variance > 0 else kish)
     low, high = wilson_of(share, worth)
     return Estimate(share=share, low=low, high=high, items=n, worth=worth)
-
-
-def corrected(labels: NDArray[np.int64], accepted: Floats, odds: Floats, classes: int) -> Tallies:
-    """By class, in how many items taken at random would tell as much, and accepted of these."""
-    tallies = Tallies(np.zeros(classes), np.zeros(classes))
-    for label in range(classes):
-        if found := at_random(accepted[labels == label], odds[labels == label]):
-            tallies.judged[label], tallies.accepted[label] = found.worth, found.worth * found.share
-    return tallies
 
 
 def uplift(preferred: Tally, control: Tally) -> Uplift | None:

@@ -22,7 +22,7 @@ from pipeline.settings import Learning
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-GUESS = 2.0  # variance that a group of terms gives a logit, before anything is known
+GUESS = 4.0  # variance that a group of terms gives a logit, before anything is known
 INTERCEPT = 6.0  # variance of a channel's intercept: chances of 1% to 99%
 SCALED = 3000  # rows, evenly, that the scales of the prior are found by
 LEAST_OF_SEGMENT = 10.0  # trials, without which nothing is learned of how it differs

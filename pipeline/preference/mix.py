@@ -9,17 +9,29 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-WORTH = 5.0  # verdicts, that the whole counts as for a class of which nothing is known, and a class for its segments
+WORTH = 2.0  # verdicts, that the whole counts as for a class of which nothing is known, and a class for its segments
 EVEN = 1.0  # of each kind, that the whole itself begins with
 
 
 @dataclass(frozen=True)
 class Tallies:
-    """Of each of C classes: what was judged and of that accepted, float64 [C], of items taken at random, or as
-    corrected for their odds (see estimate.corrected)."""
+    """Of each of C classes: what was judged and of that accepted, float64 [C], of items that were taken without
+    preference: in a control arm, or before there was one."""
 
     accepted: Floats
     judged: Floats
+
+
+def tallies_of(labels: NDArray[np.int64], accepted: Floats, classes: int) -> Tallies:
+    """labels: int64 [N]; accepted: float64 [N] in [0, 1], of items taken at random.
+
+    Not of what was chosen by preference, counted by its odds: one accepted item of odds of 1 in 1,000 then outweighs
+    all others, and its class's share is known less well for it.
+    """
+    known = (labels >= 0) & (labels < classes) & np.isfinite(accepted)
+    judged = np.bincount(labels[known], minlength=classes).astype(np.float64)
+    yes = np.bincount(labels[known], accepted[known], classes).astype(np.float64)
+    return Tallies(yes, judged)
 
 
 def thompson(asked: Floats, tallies: Tallies, starve: float, seed: int, segment: Tallies | None = None) -> Floats:
