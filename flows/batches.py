@@ -170,17 +170,18 @@ def adapted(order: Order, preference: str, params: Params, ratings: Ratings) -> 
 
 
 def _tallies(ratings: Ratings, classes: tuple[str, ...], segment: str | None = None) -> Tallies:
-    """Of each class, corrected for the odds with which its items were taken; of those that were shown at random."""
-    from pipeline.preference.estimate import corrected
+    """Of each class, by items that were taken without preference and shown at random."""
+    from pipeline.preference.mix import tallies_of
 
     place = {name: label for label, name in enumerate(classes)}
     told = [
-        (place[one.label], float(verdict.liking > 0.5), 1.0 if one.odds is None else one.odds)
+        (place[one.label], float(verdict.liking > 0.5))
         for one, verdict in ratings.judged(sampled=True)
         if one.label in place and verdict.liking is not None and segment in (None, one.segment)
+        if one.arm in ("", "control")
     ]
-    labels, accepted, odds = (np.array(column) for column in zip(*told, strict=True)) if told else [np.empty(0)] * 3
-    return corrected(labels.astype(np.int64), accepted, odds, len(classes))
+    labels, accepted = (np.array(column) for column in zip(*told, strict=True)) if told else [np.empty(0)] * 2
+    return tallies_of(labels.astype(np.int64), accepted, len(classes))
 
 
 def regenerated(workspace: Path, registry: Registry, stores: Stores, item: str) -> tuple[bytes, dict[str, Any]]:
