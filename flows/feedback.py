@@ -18,6 +18,8 @@ from flows.retraining import ask_to_retrain
 from pipeline.feedback.decide import NextStep, decide
 from pipeline.feedback.facts import Facts
 from pipeline.feedback.outcome import outcome_of
+from pipeline.preference.estimate import uplift
+from pipeline.reviews import Tally
 from pipeline.settings import Params
 from pipeline.values import ModelVersion, Value
 
@@ -29,13 +31,15 @@ INSIDE = "in review"  # of a decision's inputs: the batches that were there
 
 class Told(Value):
     """What a round of feedback came to. number: of the decision in the log. canary: what the comparison of champions
-    said, if there is one; learned: of the preference model, its version and scorecard, if there is enough to learn."""
+    said, if there is one; uplift: how much more is accepted of what was taken by preference than of what was not, of
+    items that were shown at random; preference, scorecard: of the preference model, where there is enough to learn."""
 
     number: int
     enrolled: int
     facts: Facts
     step: NextStep
     canary: dict[str, Any] | None = None
+    uplift: dict[str, Any] | None = None
     preference: int | None = None
     scorecard: dict[str, float] = {}
 
@@ -83,6 +87,8 @@ def feedback(workspace: Path, params: Params) -> Told:
         canary = compare(workspace, params, ratings)
         champion = champion_of(workspace, params)
         facts = gather(workspace, params, ratings, champion, now)
+        arms = ratings.tallies("arm", sampled=True)
+        gain = uplift(arms.get(("preferred",), Tally()), arms.get(("control",), Tally()))
         step = decide(facts, params.feedback.deciding, params.review, now)
         preference, scorecard = learn(workspace, params, ratings, champion)
         conclude(ratings)
@@ -96,6 +102,7 @@ def feedback(workspace: Path, params: Params) -> Told:
         facts=facts,
         step=step,
         canary=canary,
+        uplift=gain.model_dump() if gain else None,
         preference=preference,
         scorecard=scorecard,
     )

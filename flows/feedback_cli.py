@@ -168,6 +168,9 @@ def _render(told: Told) -> Any:
     if told.scorecard:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in told.scorecard.items())
         table.add_row(f"preference v{told.preference}", shown)
+    if told.uplift:
+        by, low, high = (told.uplift[name] for name in ("difference", "low", "high"))
+        table.add_row("uplift", f"{by:+.1%} ({low:+.1%} to {high:+.1%}) by preference, of items shown at random")
     if told.canary:
         table.add_row("champions", told.canary["reason"])
     if facts.item_cost:

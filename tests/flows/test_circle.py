@@ -106,6 +106,7 @@ def test_reviews_make_the_next_batch_better(workspace: Path) -> None:
     print(shares)
     assert shares[0] < 0.45
     assert shares[-1] > shares[0] + 0.2
+    assert step["uplift"]["difference"] > 0
     arms = step["facts"]["by_arm"]
     assert arms["preferred"]["share"] > arms["control"]["share"]
 
