@@ -17,9 +17,6 @@ from sqlalchemy import create_engine, text
 from pipeline.adapters.ratings import Ratings, open_ratings
 from pipeline.errors import GenloopError, ParamsError, ServiceError
 from pipeline.reviews import Choice, Enrolled, Outcome, Refused, Reviewer, Verdict
-from tests.contract.databases import postgres, url
-
-__all__ = ["postgres", "url"]
 
 BATCH = "0123456789abcdef"
 AT = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)

@@ -22,10 +22,7 @@ from pipeline.adapters.ratings import ratings as asked
 from pipeline.adapters.ratings.tables import metadata
 from pipeline.errors import GenloopError, ServiceError
 from pipeline.reviews import Enrolled, Outcome, Refused, Reviewer
-from tests.contract.databases import postgres, url
 from tests.contract.test_ratings import AT, BATCH, enrolled, item, verdict
-
-__all__ = ["postgres", "url"]
 
 OTHER = "f" * 16
 PROCESS = [sys.executable, "-c"]
