@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 
 from pipeline.adapters.ratings import Ratings, open_ratings, opening
 from pipeline.adapters.ratings import ratings as asked
@@ -352,7 +352,6 @@ def test_a_full_disk_is_told_and_what_was_answered_stays(tmp_path: Path) -> None
         with sqlite3.connect(path) as other:
             pages = other.execute("PRAGMA page_count").fetchone()[0]
         other.close()
-        from sqlalchemy import event
 
         event.listen(ratings._engine, "checkout", lambda one, *_: one.execute(f"PRAGMA max_page_count = {pages + 4}"))
         kept = 0
@@ -361,3 +360,32 @@ def test_a_full_disk_is_told_and_what_was_answered_stays(tmp_path: Path) -> None
                 ratings.record([verdict(number % 40, f"r{number}", note="n" * 1000)], [str(number)])
                 kept += 1
         assert kept == sum(1 for _ in ratings.judged()) == ratings.position()
+
+
+def test_no_question_of_a_page_goes_through_all_items(tmp_path: Path) -> None:
+    """By SQLite's own plans: each goes by an index that holds only what it asks for."""
+    asked_of: list[tuple[str, tuple[object, ...]]] = []
+    with open_ratings(f"sqlite:///{tmp_path}/feedback.db") as ratings:
+        ratings.enroll(BATCH, enrolled(100), 0.25)
+
+        @event.listens_for(ratings._engine, "after_cursor_execute")
+        def heard(_one: object, _cursor: object, statement: str, values: tuple[object, ...], *_: object) -> None:
+            asked_of.append((statement, values))
+
+        ratings.queue(BATCH, "ann", opinions=2, label="3")
+        ratings.queue(BATCH, "ann", opinions=2)
+        ratings.batches()
+        ratings.tallies("label", "version")
+        event.remove(ratings._engine, "after_cursor_execute", heard)
+        plans = []
+        with ratings._engine.connect() as connection:
+            for statement, values in asked_of:
+                if "FROM items" in statement:
+                    rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                    plans.append(" | ".join(row[3] for row in rows))
+    assert len(plans) >= 7
+    for plan in plans:
+        first = plan.split(" | ")[0]
+        assert first in ("SCAN items USING INDEX items_said", "SCAN items USING INDEX items_withdrawn") or (
+            first.startswith("SEARCH items USING INDEX items_in_qu") and "FOR ORDER BY" not in plan
+        ), plan

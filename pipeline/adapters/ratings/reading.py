@@ -9,7 +9,18 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, case, exists, func, select
 
-from pipeline.adapters.ratings.tables import QUARREL, SAID, STANDS, choices, items, outcomes, said, sizes, verdicts
+from pipeline.adapters.ratings.tables import (
+    GONE,
+    QUARREL,
+    SAID,
+    STANDS,
+    choices,
+    items,
+    outcomes,
+    said,
+    sizes,
+    verdicts,
+)
 from pipeline.reviews import Choice, Enrolled, Outcome, Tally, Verdict
 
 WINDOW = 4  # times as many as are asked for, of which each reviewer sees others first
@@ -47,13 +58,10 @@ def progress(connection: Connection, opinions: int) -> list[Progress]:
     """Counts what was said of or withdrawn; how many there are is kept."""
     groups = ("batch", "order", "model", "version", "segment")
     columns = [items.c[name] for name in groups]
-    asked = (
-        select(*columns, _sum(items.c.said >= opinions), _sum(_accepted), _sum(QUARREL))
-        .where(SAID, STANDS)
-        .group_by(*columns)
-    )
+    counted = [_sum(and_(STANDS, flag)) for flag in (items.c.said >= opinions, _accepted, QUARREL)]
+    asked = select(*columns, *counted).where(SAID).group_by(*columns)
     counts = {tuple(row[:5]): tuple(row[5:]) for row in connection.execute(asked)}
-    asked = select(*columns, func.count()).where(items.c.withdrawn).group_by(*columns)
+    asked = select(*columns, func.count()).where(GONE).group_by(*columns)
     gone = {tuple(row[:5]): row[5] for row in connection.execute(asked)}
     found = []
     for *kind, size in connection.execute(select(*(sizes.c[name] for name in groups), sizes.c["items"])):
@@ -88,7 +96,7 @@ def queue(
     if least_doubt > 0:
         wanted.append(items.c.doubt >= least_doubt)
     asked = select(items).where(*wanted).order_by(items.c.rank)
-    found = list(connection.execute(asked.where(QUARREL, items.c.said >= 2).limit(limit)))
+    found = list(connection.execute(asked.where(QUARREL).limit(limit)))
     known = {row.item for row in found}
     most = connection.scalar(select(func.max(items.c.said)).where(items.c.batch == batch, STANDS)) or 0
     for said_times in range(min(opinions, most + 1)):
