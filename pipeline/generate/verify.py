@@ -103,7 +103,7 @@ def verify_batch(
     committed = store.get(f"{base}/{COMMIT}")
     record = store.get(f"{base}/{RECORD}")
     told = _release(record, certificates, problems)
-    if committed and record and told_record(committed) != hashlib.sha256(record).hexdigest():
+    if committed and record and not _commits(committed, record, told):
         problems.append(f"{COMMIT}: tells of another {RECORD}, or is damaged")
     if told is None:
         return BatchVerdict(batch=batch.id, objects=0, items=0, status=_status(committed), problems=tuple(problems))
@@ -136,6 +136,18 @@ def told_record(committed: bytes) -> str:
         return str(json.loads(committed)["record"])
     except (ValueError, KeyError, TypeError):
         return ""
+
+
+def _commits(committed: bytes, record: bytes, told: Release | None) -> bool:
+    """Whether the commit object tells of this record, and says what that says."""
+    if told_record(committed) != hashlib.sha256(record).hexdigest():
+        return False
+    try:
+        found = json.loads(committed)
+        batch, items = Batch.model_validate(found["batch"]), found["items"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return told is None or (batch, items) == (told.batch, told.batch.items)
 
 
 def _release(record: bytes | None, certificates: bytes, problems: list[str]) -> Release | None:
