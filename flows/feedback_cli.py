@@ -27,7 +27,7 @@ def review(
     host: Annotated[
         str, typer.Option(help="Where to listen; elsewhere than on this machine reviewers need tokens.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8080,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the page.")] = 8080,
     proxy: Annotated[
         list[str] | None,
         typer.Option(metavar="NETWORK", help="A proxy's addresses, whose header tells who is asking."),
@@ -105,7 +105,7 @@ def log(count: Annotated[int, typer.Option(min=1, help="The last ones.")] = SHOW
 
 @reviewer.command("add")
 def add(
-    name: Annotated[str, typer.Argument()],
+    name: Annotated[str, typer.Argument(help="Of the reviewer.")],
     expert: Annotated[bool, typer.Option("--expert", help="May have items withdrawn.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -139,7 +139,7 @@ def list_(as_json: Json = False) -> None:
 
 
 @reviewer.command()
-def remove(name: Annotated[str, typer.Argument()]) -> None:
+def remove(name: Annotated[str, typer.Argument(help="Of the reviewer.")]) -> None:
     """Let somebody in no more; what they said stays."""
     root = prepare()
     with _ratings(root) as ratings:

@@ -17,7 +17,11 @@ from tests.flows.command import genloop
 
 GROUP = typer.main.get_command(app)
 COMMANDS = GROUP.commands  # type: ignore[attr-defined]
-NEEDED = {"why": ["--why", "a reason"]}  # options without which a command does not begin
+NEEDED = {
+    "by": ["--by", "ann"],
+    "version": ["1"],
+    "why": ["--why", "a reason"],
+}  # options without which a command does not begin
 
 
 def test_the_commands() -> None:
