@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from pipeline.adapters.ratings.grouping import Joinable
@@ -274,11 +275,17 @@ def dialect_of(connection: Connection) -> Any:
     return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
-def _upsert(connection: Connection, table: Any, rows: Sequence[dict[str, Any]]) -> None:
-    new = dialect_of(connection).insert(table)
+def _upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(_upserting(dialect_of(connection), table), rows)
+
+
+@cache
+def _upserting(dialect: Any, table: Table) -> Any:
+    """Made once: it takes longer to make than to run."""
+    new = dialect.insert(table)
     keys = [column.name for column in table.primary_key]
     others = {column.name: new.excluded[column.name] for column in table.columns if column.name not in keys}
-    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=others), rows)
+    return new.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 def _row(position: int, key: str, kind: str, item: str, by: str, at: datetime, body: str) -> dict[str, Any]:
