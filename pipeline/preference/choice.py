@@ -33,27 +33,34 @@ class Taken:
 
 
 def taken(
-    chances: Floats, features_MD: NDArray[np.float32], seeds: Integers, places: int, settings: Adapting, seed: int
+    chances: Floats,
+    features_MD: NDArray[np.float32],
+    seeds: Integers,
+    places: int,
+    settings: Adapting,
+    seed: int,
+    without: float | None = None,
 ) -> Taken:
     """Of candidates with these chances of being accepted and seeds of their own, as many as there are places, or all.
 
-    A share of candidates by their seeds is the control arm, and has that share of places; where one arm has too few
-    candidates, the other one has its places. seed: of this draw.
+    A share of candidates by their seeds, settings.holdout, is the control arm. without: its share of the places, the
+    same if not given (see mix.beside_control). Where one arm has too few candidates, the other one has its places.
+    seed: of this draw, so of each class and part another one.
     """
     control = in_control(seeds, settings.holdout)
     count = min(places, len(chances))
-    asked = _rounded(settings.holdout * count, seed)
-    without = int(np.clip(asked, count - (~control).sum(), control.sum()))
+    asked = _rounded((settings.holdout if without is None else without) * count, seed)
+    unliked = int(np.clip(asked, count - (~control).sum(), control.sum()))
     preferred_rows, control_rows = np.flatnonzero(~control), np.flatnonzero(control)
     liked, liked_odds = chosen(
         chances[preferred_rows],
         features_MD[preferred_rows],
-        count - without,
+        count - unliked,
         settings.sharpness,
         settings.explore,
         seed,
     )
-    any_, any_odds = at_random(len(control_rows), without, seed)
+    any_, any_odds = at_random(len(control_rows), unliked, seed)
     rows = np.concatenate([preferred_rows[liked], control_rows[any_]])
     order = np.argsort(rows)
     arms = np.arange(len(rows)) >= len(liked)

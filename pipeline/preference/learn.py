@@ -117,9 +117,10 @@ def _in_segments(ground: _Ground, prior: Floats) -> tuple[Posterior, Mapping[int
     whole = mode(rows, prior)
     own: dict[int, Posterior] = {}
     apart = APART[1]
-    for _ in range(SWEEPS if learned else 0):
+    for sweep in range(SWEEPS if learned else 0):
         logits = rows.design @ whole.mean
-        fits = {share: _deviations(ground, logits, prior[:terms] / share, learned) for share in APART}
+        tried = (apart,) if sweep else APART
+        fits = {share: _deviations(ground, logits, prior[:terms] / share, learned) for share in tried}
         apart = max(fits, key=lambda share: sum(one.evidence for one in fits[share].values()))
         own = fits[apart]
         offset = np.zeros(len(rows.weights))

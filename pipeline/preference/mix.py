@@ -54,6 +54,14 @@ def thompson(asked: Floats, tallies: Tallies, starve: float, seed: int, segment:
     return _floored(shares, shares * np.maximum(drawn, 1e-12), starve)
 
 
+def beside_control(asked: Floats, mix: Floats, holdout: float) -> tuple[Floats, Floats]:
+    """Of a batch whose control arm has the classes as they were asked, and the rest as the mix has them: the shares of
+    the classes, and of each class's places those of the control arm, float64 [C]."""
+    shares = asked / asked.sum()
+    whole = (1 - holdout) * mix + holdout * shares
+    return whole, np.divide(holdout * shares, whole, out=np.zeros(len(whole)), where=whole > 0)
+
+
 def beliefs(tallies: Tallies) -> tuple[Floats, Floats]:
     """The two parameters of each class's Beta distribution, float64 [C]."""
     accepted, judged = _sane(tallies)

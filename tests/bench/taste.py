@@ -14,103 +14,31 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.evaluate.features import classifier_id
-from pipeline.evaluate.kept import load_arrays
 from pipeline.evaluate.neighbours import neighbours
-from pipeline.evaluate.space import HOLDOUT
-from pipeline.generate.filters import judge
-from pipeline.generate.screen import TRAINING, Screen, load_screen
-from pipeline.model.bundle import Bundle, load_bundle
-from pipeline.model.noise import item_seeds
-from pipeline.orders import Filters
 from pipeline.preference.choice import taken
 from pipeline.preference.estimate import Uplift, uplift
 from pipeline.preference.evidence import Evidence
 from pipeline.preference.learn import learn
-from pipeline.preference.mix import tallies_of, thompson
+from pipeline.preference.mix import beside_control, tallies_of, thompson
 from pipeline.preference.scorecard import scorecard
-from pipeline.preference.sights import blocks_of, seen
 from pipeline.reviews import Tally
-from pipeline.settings import Adapting, Evaluate, Learning
-from tests.bench.batch import prepared
-from tests.bench.dataset import BUILD, params_of, shards_of
+from pipeline.settings import Adapting, Learning
+from tests.bench.candidates import STEP, Ground, Pool, ground
 from tests.bench.tastes import Taste, tastes
 
 BATCHES, ITEMS, FLIPPED = 5, 200, 0.05
 GOAL, COVERAGE_GOAL = 0.8, 0.9
-STEP = 500  # candidates of a class, made at once
 DRAWS = 3  # of real training images, to compare with
-TRAINING_EVERY = 6
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-
-@dataclass
-class Pool:
-    """Candidates by class that have passed the filters, made as they are needed and used by every taste alike."""
-
-    bundle: Bundle
-    screen: Screen
-    seed: int
-    made: dict[int, dict[str, NDArray]] = field(default_factory=dict)
-    asked: dict[int, int] = field(default_factory=dict)
-
-    def some(self, label: int, start: int, count: int) -> dict[str, NDArray]:
-        """Of the candidates from start to start + count, as they were made, those that passed."""
-        while self.asked.get(label, 0) < start + count:
-            self._more(label)
-        found = self.made[label]
-        kept = (found["number"] >= start) & (found["number"] < start + count)
-        return {name: values[kept] for name, values in found.items()}
-
-    def _more(self, label: int) -> None:
-        start = self.asked.get(label, 0)
-        path = BUILD / "taste" / f"{self.bundle.id}-{self.seed}-{label}-{start}.npz"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            np.savez(path, **self._candidates(label, np.arange(start, start + STEP)))
-        with np.load(path) as file:
-            new = {name: file[name] for name in file.files}
-        before = self.made.get(label)
-        self.made[label] = new if before is None else {n: np.concatenate([before[n], new[n]]) for n in new}
-        self.asked[label] = start + STEP
-
-    def _candidates(self, label: int, numbers: Integers) -> dict[str, NDArray]:
-        labels = np.full(len(numbers), label, np.int64)
-        seeds = item_seeds(self.seed, numbers + (label << 32))
-        images = self.bundle.sample(labels, seeds)
-        verdicts = judge(Filters(), False, self.screen, (), images, labels, seeds, self.bundle.classes)
-        assert verdicts.features is not None
-        good = verdicts.good
-        every = {
-            "number": numbers,
-            "label": labels,
-            "seed": seeds,
-            "image": images,
-            "seen": seen(verdicts.features, verdicts.areas),
-            "feature": verdicts.features,
-        }
-        return {name: values[good] for name, values in every.items()}
-
-
-@dataclass(frozen=True)
-class Ground:
-    """What all runs share. background: of training images; real, train: images and labels of holdout and training."""
-
-    bundle: Bundle
-    screen: Screen
-    background: NDArray[np.float32]
-    blocks: tuple[int, int]
-    real: tuple[NDArray[np.uint8], Integers, NDArray[np.float32]]
-    train: tuple[NDArray[np.uint8], Integers, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -131,22 +59,6 @@ class Run:
     seconds: float
 
 
-def ground(source: str, images_seen: int) -> Ground:
-    made = prepared(source, images_seen)
-    shards, screen = shards_of(params_of([f"collect.source={source}"])), load_screen(made.screen)
-    areas = load_arrays(made.screen / TRAINING)[0]["areas"]
-    kept = made.screen.parent / "kept" / classifier_id(shards.meta.id, Evaluate()) / HOLDOUT
-    labels = np.asarray(shards.train_labels)
-    return Ground(
-        bundle=load_bundle(made.bundle),
-        screen=screen,
-        background=seen(screen.training[::10], areas[::10]),
-        blocks=blocks_of(screen.training, areas),
-        real=(shards.holdout_images, np.asarray(shards.holdout_labels), load_arrays(kept)[0]["features"]),
-        train=(shards.train_images[::TRAINING_EVERY], labels[::TRAINING_EVERY], screen.training[::TRAINING_EVERY]),
-    )
-
-
 def run(place: Ground, pool: Pool, taste: Taste, adapting: Adapting, learning: Learning) -> Run:
     random = np.random.Generator(np.random.Philox([pool.seed, 7]))
     start, classes = time.perf_counter(), len(place.bundle.classes)
@@ -161,14 +73,17 @@ def run(place: Ground, pool: Pool, taste: Taste, adapting: Adapting, learning: L
             if adapting.mix:
                 told = [np.concatenate([one[name][one["control"]] for one in kept]) for name in ("label", "answer")]
                 mix = thompson(asked, tallies_of(told[0], told[1], classes), adapting.starve, seed)
+        weights, without = beside_control(asked, mix, adapting.holdout)
         parts = []
-        for label, places in enumerate(counts(mix, ITEMS)):
+        for label, places in enumerate(counts(weights, ITEMS)):
             wanted = int(np.ceil(places * (adapting.candidates if model else 1.3)))
             some = pool.some(label, int(cursor[label]), wanted)
             cursor[label] += wanted
             if model:
                 chances, _ = model.predict(some["seen"], some["label"])
-                found = taken(chances, some["seen"], some["seed"], int(places), adapting, seed * 100 + label)
+                found = taken(
+                    chances, some["seen"], some["seed"], int(places), adapting, seed * 100 + label, without[label]
+                )
                 rows, odds, control = found.rows, found.odds, found.control
             else:
                 rows = np.arange(min(places, len(some["label"])))
@@ -218,7 +133,7 @@ def told_of(
     ]
     accepted = later["feature"][later["likes"]]
     plain = plain_accepted(place, pool, taste, len(accepted))
-    kept, without = coverage(place, taste, accepted, plain)
+    covered, without = coverage(place, taste, accepted, plain)
     assert evidence is not None
     card = scorecard(evidence, place.background, learning)
     return Run(
@@ -229,7 +144,7 @@ def told_of(
         control=tuple(share(one, True) for one in kept),
         liked=tuple(float(one["likes"].mean()) for one in kept),
         gain=uplift(arms[0], arms[1]),
-        coverage=kept,
+        coverage=covered,
         coverage_plain=without,
         covering=len(accepted),
         auc=card.metrics.get("auc", float("nan")),

@@ -125,6 +125,15 @@ def test_arms_have_their_shares_and_their_odds() -> None:
     assert np.mean(means, 0) == pytest.approx([chances[control].mean(), 0.91], abs=0.05)
 
 
+def test_the_control_arm_may_have_another_share_of_places() -> None:
+    count = 400
+    found = [
+        taken(np.ones(count), np.zeros((count, 1), np.float32), np.arange(count), 40, SETTINGS, seed, 0.5).control.sum()
+        for seed in range(3)
+    ]
+    assert found == [20, 20, 20]
+
+
 @pytest.mark.parametrize("count", [0, 1, 5, 30, 40])
 @pytest.mark.parametrize("holdout", [0.0, 0.5, 0.99])
 def test_no_place_is_left_while_there_are_candidates(count: int, holdout: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.preference.mix import Tallies, beliefs, tallies_of, thompson
+from pipeline.preference.mix import Tallies, beliefs, beside_control, tallies_of, thompson
 
 ASKED = np.array([2.0, 1.0, 1.0, 0.0])
 NONE = Tallies(np.zeros(4), np.zeros(4))
@@ -57,6 +57,12 @@ def test_odd_tallies(value: float, starve: float) -> None:
     assert (found >= starve * ASKED / 4 - 1e-9).all()
     if starve == 1:
         assert found == pytest.approx(ASKED / 4)
+
+
+def test_the_control_arm_keeps_what_was_asked() -> None:
+    whole, without = beside_control(ASKED, np.array([0.1, 0.1, 0.8, 0.0]), 0.2)
+    assert whole == pytest.approx([0.18, 0.13, 0.69, 0])
+    assert whole * without == pytest.approx([0.1, 0.05, 0.05, 0])
 
 
 def test_pure_and_seeded() -> None:
