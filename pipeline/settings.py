@@ -214,7 +214,7 @@ class Adapting(Value):
 
     holdout: Annotated[Share, Field(lt=1)] = 0.1
     candidates: Annotated[float, Field(ge=1, le=100)] = 10.0
-    sharpness: Annotated[float, Field(ge=0, le=100)] = 16.0
+    sharpness: Annotated[float, Field(ge=0, le=100)] = 8.0
     explore: Share = 0.02
     mix: bool = True
     starve: Share = 0.25

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-WORTH = 2.0  # verdicts, that the whole counts as for a class of which nothing is known, and a class for its segments
+WORTH = 1.0  # verdicts, that the whole counts as for a class of which nothing is known, and a class for its segments
 EVEN = 1.0  # of each kind, that the whole itself begins with
 
 

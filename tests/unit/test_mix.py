@@ -23,8 +23,8 @@ def draws(tallies: Tallies, segment: Tallies | None = None, starve: float = 0.25
 def test_beliefs_by_hand() -> None:
     yes, no = beliefs(Tallies(np.array([9.0, 0.0]), np.array([10.0, 0.0])))
     centre = 10 / 12
-    assert yes == pytest.approx([9 + 2 * centre, 2 * centre])
-    assert no == pytest.approx([1 + 2 * (1 - centre), 2 * (1 - centre)])
+    assert yes == pytest.approx([9 + centre, centre])
+    assert no == pytest.approx([2 - centre, 1 - centre])
 
 
 def test_without_verdicts_it_is_what_was_asked_on_average() -> None:
