@@ -279,7 +279,7 @@ def test_a_scorecard_by_what_was_held_out() -> None:
 
 
 def test_a_scorecard_of_noise_claims_nothing() -> None:
-    noise = RANDOM.integers(0, 2, 400).astype(np.float64)
+    noise = np.random.default_rng(1).integers(0, 2, 400).astype(np.float64)
     card = scorecard(trials(np.arange(400), noise), WIDE, SETTINGS)
     low, high = card.intervals["auc"]
     assert low < 0.5 < high or abs(card.metrics["auc"] - 0.5) < 0.06
