@@ -11,8 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from flows import wiring
 from flows.beside import provenance, screen_of
 from flows.timing import work_receipt
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
     from pipeline.generate.batches import Stores
     from pipeline.generate.order import Order
     from pipeline.model.recipe import Turn
-    from pipeline.preference.mix import Tallies
 
 
 def asked_of(params: Params, name: str) -> BatchOrder:
@@ -157,31 +154,16 @@ def deliver(
 
 def adapted(order: Order, preference: str, params: Params, ratings: Ratings) -> Order:
     """The order with items taken by what people like, and more of the classes that they like."""
-    from pipeline.preference.mix import thompson
+    from pipeline.feedback.mixing import adapted_mix
+    from pipeline.feedback.votes import votes
 
-    adapting, classes = params.feedback.adapting, order.classes
-    weights = order.weights
-    if adapting.mix and len(classes) > 1:
-        seed = int(sha256_json([order.seed, preference])[:12], 16)
-        of_segment = _tallies(ratings, classes, order.asked.segment) if order.asked.segment else None
-        found = thompson(np.array(weights), _tallies(ratings, classes), adapting.starve, seed, of_segment)
-        weights = tuple(float(share) for share in found)
-    return order.model_copy(update={"preference": preference, "adapting": adapting, "weights": weights})
-
-
-def _tallies(ratings: Ratings, classes: tuple[str, ...], segment: str | None = None) -> Tallies:
-    """Of each class, by items that were taken without preference and shown at random."""
-    from pipeline.preference.mix import tallies_of
-
-    place = {name: label for label, name in enumerate(classes)}
-    told = [
-        (place[one.label], float(verdict.liking > 0.5))
-        for one, verdict in ratings.judged(sampled=True)
-        if one.label in place and verdict.liking is not None and segment in (None, one.segment)
-        if one.arm in ("", "control")
-    ]
-    labels, accepted = (np.array(column) for column in zip(*told, strict=True)) if told else [np.empty(0)] * 2
-    return tallies_of(labels.astype(np.int64), accepted, len(classes))
+    adapting = params.feedback.adapting
+    taken = order.model_copy(update={"preference": preference, "adapting": adapting})
+    if not adapting.mix or len(order.classes) < 2:
+        return taken
+    seed, said = int(sha256_json([order.seed, preference])[:12], 16), votes(ratings.judged(sampled=True))
+    mix, control = adapted_mix(said, order.classes, order.weights, order.asked.segment, adapting, seed)
+    return taken.model_copy(update={"weights": mix, "control": control})
 
 
 def regenerated(workspace: Path, registry: Registry, stores: Stores, item: str) -> tuple[bytes, dict[str, Any]]:

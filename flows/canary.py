@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from flows.approval import BEFORE, CANARY
@@ -71,15 +70,13 @@ def _accepted(ratings: Ratings, new: ModelVersion, old: ModelVersion) -> tuple[N
     these were judged. Items taken by preference stand against those of the canary that were."""
     import numpy as np
 
+    from pipeline.feedback.votes import votes
+
     shared = {key[0] for key in ratings.tallies("order", "arm") if key[1] == "canary"}
-    flags: dict[int, dict[str, tuple[datetime, int]]] = {new.version: {}, old.version: {}}
-    for one, verdict in ratings.judged():
-        mine = flags.get(one.version) if one.model == new.name and one.order in shared else None
-        canary = one.arm == "canary"
-        if mine is None or verdict.liking is None or one.arm == "control" or canary != (one.version == old.version):
-            continue
-        since, sum_ = mine.get(one.item, (verdict.at, 0))
-        mine[one.item] = (since, sum_ + (1 if verdict.liking > 0.5 else -1 if verdict.liking < 0.5 else 0))
-    return tuple(  # type: ignore[return-value]
-        np.array([sum_ > 0 for _, sum_ in sorted(mine.values())], bool) for mine in flags.values()
-    )
+    flags: dict[int, list[bool]] = {new.version: [], old.version: []}
+    for vote in votes(ratings.judged()):
+        one = vote.item
+        arms = {old.version: ("canary",), new.version: ("preferred", "")}.get(one.version, ())
+        if one.model == new.name and one.order in shared and one.arm in arms:
+            flags[one.version].append(vote.accepted)
+    return np.array(flags[new.version], bool), np.array(flags[old.version], bool)

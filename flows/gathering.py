@@ -99,6 +99,7 @@ def _drift(workspace: Path, registry: Registry, ratings: Ratings, champion: Mode
     from flows.learning import features_of, said_by_all
     from pipeline.feedback.facts import drift
     from pipeline.feedback.gathering import Said
+    from pipeline.feedback.votes import votes
     from pipeline.files import sha256_file
     from pipeline.generate.screen import CLASSIFIER
 
@@ -110,7 +111,7 @@ def _drift(workspace: Path, registry: Registry, ratings: Ratings, champion: Mode
             return None
         only = Said(judged, [], [], {one.item: one for one, _ in judged})
         features = features_of(workspace, registry, only, screen, sha256_file(screen / CLASSIFIER)[:16])
-    liked = {one.item for one, verdict in judged if (verdict.liking or 0) > 0.5}
+    liked = {vote.item.item for vote in votes(judged) if vote.accepted}
     if not features or not liked & set(features):
         return None
     every, accepted = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flows import wiring
 from flows.beside import SCREEN
+from flows.remade import by_batch, remade
 from pipeline.files import sha256_file, sha256_json, write_json
 from pipeline.settings import Params
 from pipeline.values import ModelVersion
@@ -103,11 +102,8 @@ def features_of(
     that made it. An item whose batch or model is gone has none."""
     from pipeline.evaluate.kept import load_arrays, save_arrays
 
-    by_batch: dict[str, set[str]] = defaultdict(set)
-    for name in said.names:
-        by_batch[said.items[name].batch].add(name)
     found: dict[str, NDArray[np.float32]] = {}
-    for batch, names in sorted(by_batch.items()):
+    for batch, names in by_batch(said.items[name] for name in said.names):
         path = workspace / FEATURES / space / f"{batch}.safetensors"
         try:
             known: dict[str, NDArray[np.float32]] = dict(load_arrays(path)[0])
@@ -120,31 +116,19 @@ def features_of(
     return found
 
 
-def _made(registry: Registry, name: str, items: set[str], screen: Path) -> dict[str, NDArray[np.float32]]:
+def _made(registry: Registry, batch: str, items: set[str], screen: Path) -> dict[str, NDArray[np.float32]]:
     from pipeline.alike import SIDE
-    from pipeline.errors import GenloopError
     from pipeline.evaluate.features import features, load_classifier
-    from pipeline.generate.batches import find_batch
-    from pipeline.generate.enrolling import images_of
     from pipeline.generate.screen import CLASSIFIER
     from pipeline.media.measures import looks
-    from pipeline.model.bundle import load_bundle
     from pipeline.preference.sights import seen
 
-    try:
-        batch = find_batch(wiring.stores, name)
-    except GenloopError:
+    found = remade(registry, batch, items)
+    if not found:
         return {}
-    model = registry.version(batch.model, batch.version)
-    if model is None:
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = load_bundle(registry.download_bundle(model, Path(folder)))
-        names, images = images_of(wiring.stores(batch.bucket), batch, items, bundle)
-    if not names:
-        return {}
-    found = seen(features(load_classifier(screen / CLASSIFIER), images), looks(images, SIDE))
-    return dict(zip(names, found, strict=True))
+    images = np.stack(list(found.values()))
+    told = seen(features(load_classifier(screen / CLASSIFIER), images), looks(images, SIDE))
+    return dict(zip(found, told, strict=True))
 
 
 def _background(screen: Path) -> tuple[NDArray[np.float32], tuple[int, int]]:

@@ -4,7 +4,6 @@ and the champion's networks."""
 from __future__ import annotations
 
 import tempfile
-from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +14,10 @@ from numpy.typing import NDArray
 from flows import wiring
 from flows.beside import SCREEN, start_of
 from flows.learning import Learned, learned
+from flows.remade import Images, by_batch, remade
 from pipeline import stages
-from pipeline.errors import GenloopError
+from pipeline.dataset.forget import TAG
+from pipeline.feedback.votes import votes
 from pipeline.lessons import Lessons
 from pipeline.progress import bar
 from pipeline.settings import Params
@@ -30,21 +31,22 @@ if TYPE_CHECKING:
 MOST = 20_000  # rejected items, the last ones
 BLOCK = 1000
 
-Images = NDArray[np.uint8]
 Integers = NDArray[np.int64]
 
 
 def lessons_of(workspace: Path, params: Params) -> Lessons:
-    """As the settings ask for; none where there is no champion, or nothing was said yet."""
+    """As the settings ask for; none where there is no champion. Nothing begins from the networks of one that had items
+    which were erased since."""
     registry = wiring.registry(workspace)
     champion = registry.champion(params.promote.name)
     if champion is None or not params.train.listens:
         return Lessons()
+    forgot = any(name.startswith(TAG) for name in registry.tags(champion))
     shards, asked = open_shards(workspace / stages.SHARDS), params.train.feedback
     told = Lessons(
         shards=shards.meta.id,
         classes=shards.meta.classes,
-        champion=start_of(registry, champion) if params.train.start == "champion" else None,
+        champion=start_of(registry, champion) if params.train.start == "champion" and not forgot else None,
     )
     with wiring.ratings_if_any(workspace) as ratings:
         if ratings is None:
@@ -64,43 +66,17 @@ def lessons_of(workspace: Path, params: Params) -> Lessons:
 def _rejected(registry: Registry, ratings: Ratings, shards: ShardsReader) -> tuple[Images, Integers]:
     """uint8 [R, C, S, S] and their labels, int64 [R], of items that more say no to than yes; those of another size, or
     of a class that the shards do not have, are left out."""
-    sums, label_of, batch_of = Counter[str](), dict[str, str | None](), dict[str, str]()
-    for one, verdict in ratings.judged():
-        if verdict.liking is not None:
-            sums[one.item] += 1 if verdict.liking > 0.5 else -1
-            label_of[one.item], batch_of[one.item] = one.label, one.batch
     place = {name: row for row, name in enumerate(shards.meta.classes)}
-    several = len(place) > 1
-    names = [name for name, total in sums.items() if total < 0 and (not several or label_of[name] in place)][-MOST:]
-    by_batch: dict[str, set[str]] = defaultdict(set)
-    for name in names:
-        by_batch[batch_of[name]].add(name)
+    known = place.keys() if len(place) > 1 else None
+    refused = [vote.item for vote in votes(ratings.judged()) if vote.rejected]
+    refused = [one for one in refused if known is None or one.label in known][-MOST:]
     found: dict[str, Images] = {}
-    for batch, items in sorted(by_batch.items()):
-        found |= _images(registry, batch, items, shards)
-    kept = sorted(found)
-    shape = (0, shards.meta.channels, shards.meta.size, shards.meta.size)
-    images = np.stack([found[name] for name in kept]) if kept else np.empty(shape, np.uint8)
-    return images, np.array([place.get(label_of[name] or "", 0) for name in kept], np.int64)
-
-
-def _images(registry: Registry, name: str, items: set[str], shards: ShardsReader) -> dict[str, Images]:
-    from pipeline.generate.batches import find_batch
-    from pipeline.generate.enrolling import images_of
-    from pipeline.model.bundle import load_bundle
-
-    try:
-        batch = find_batch(wiring.stores, name)
-    except GenloopError:
-        return {}
-    model = registry.version(batch.model, batch.version)
-    if model is None:
-        return {}
-    with tempfile.TemporaryDirectory() as folder:
-        bundle = load_bundle(registry.download_bundle(model, Path(folder)))
-        names, images = images_of(wiring.stores(batch.bucket), batch, items, bundle)
-    same = images.shape[1:] == (shards.meta.channels, shards.meta.size, shards.meta.size)
-    return dict(zip(names, images, strict=True)) if same else {}
+    for batch, items in by_batch(refused):
+        found |= remade(registry, batch, items)
+    shape = (shards.meta.channels, shards.meta.size, shards.meta.size)
+    kept = [one for one in refused if one.item in found and found[one.item].shape == shape]
+    images = np.stack([found[one.item] for one in kept]) if kept else np.empty((0, *shape), np.uint8)
+    return images, np.array([place.get(one.label or "", 0) for one in kept], np.int64)
 
 
 def _chances(

@@ -32,8 +32,9 @@ class Order(Value):
     period: the stretch of time that it is for, or empty. screen: the id of what candidates are held against, or empty.
     code: hashes of what the user's own functions and files are. around: class and seed of the item that variations are
     of; way: from there, where it is a variation itself. segments: that a catalogue is for. preference: the id of the
-    model of what people like that items are taken by, as adapting says, or empty. canary: whether it is the part of an
-    order that the old champion still makes. The id is a hash of all of it; what is younger than the first batches is
+    model of what people like that items are taken by, as adapting says, or empty; control: the share of each class's
+    places that are taken without it, or empty. canary: whether it is the part of an order that the old champion still
+    makes. The id is a hash of all of it; what is younger than the first batches is
     left out where it is empty, so that they keep theirs.
     """
 
@@ -53,6 +54,7 @@ class Order(Value):
     segments: dict[str, dict[str, float]] = {}
     preference: Annotated[str, Field(exclude_if=lambda preference: not preference)] = ""
     adapting: Annotated[Adapting | None, Field(exclude_if=lambda adapting: adapting is None)] = None
+    control: Annotated[tuple[float, ...], Field(exclude_if=lambda control: not control)] = ()
     canary: Annotated[bool, Field(exclude_if=lambda canary: not canary)] = False
 
     @cached_property

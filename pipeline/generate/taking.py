@@ -44,7 +44,10 @@ def take(order: Order, places: Slots, verdicts: Verdicts, preference: Preference
         free = np.flatnonzero(places.labels == label)
         able = np.flatnonzero(good & (places.candidate_labels == label))
         draw = int.from_bytes(hashlib.sha256(f"{order.seed} {seed} {label}".encode()).digest()[:7])
-        some = taken(chance[able], features[able], places.candidate_seeds[able], len(free), order.adapting, draw)
+        without = order.control[label] if order.control else None
+        some = taken(
+            chance[able], features[able], places.candidate_seeds[able], len(free), order.adapting, draw, without
+        )
         chosen = able[some.rows]
         odds[chosen], arm[chosen[some.control]] = some.odds, CONTROL
         rows[free[: len(chosen)]] = chosen

@@ -106,3 +106,10 @@ def test_orders_without_preference_keep_their_ids() -> None:
     assert "preference" not in asked.model_dump() and "canary" not in asked.model_dump()
     off = order(preferred=False)
     assert off.id == asked.id
+
+
+def test_a_class_has_the_control_that_its_order_tells(preference: Preference) -> None:
+    places, _, found = taken(preferring(control=(0.5, 0.1, 0.0)), preference)
+    control = found.columns["arm"][found.rows] == "control"
+    shares = [float(control[places.labels == label].mean()) for label in range(3)]
+    assert shares == pytest.approx([0.5, 0.1, 0.0], abs=0.02)

@@ -35,7 +35,8 @@ class Incoming:
     """Rows of a batch, read to the end before the first is given: an item's rank is its place among all of them.
 
     There are two shares, each ranked from 0 to 1, so that both come in their proportion: one at random, by the items'
-    names alone, the other by how near to even the model holds their chance.
+    names alone, with all that were taken without preference, which is to be compared with; the other by how near to
+    even the model holds their chance.
     """
 
     def __init__(self, file: Waiting, batch: str, found: Iterable[Enrolled], random: float) -> None:
@@ -85,7 +86,7 @@ def _row(one: Enrolled, batch: str, random: float) -> Row:
         raise GenloopError(f"is not of batch {batch} or of no version", where=one.item)
     draw = int(hashlib.sha256(f"sampled {one.item}".encode()).hexdigest()[:13], 16) / 16**13
     again = int(hashlib.sha256(f"rank {one.item}".encode()).hexdigest()[:13], 16) / 16**13
-    sampled = draw < random or one.chance is None
+    sampled = draw < random or one.chance is None or one.arm == "control"
     rank = again if sampled else abs((one.chance or 0.0) - 0.5)
     counts = {"said": 0, "likes": 0, "dislikes": 0}
     return {**one.model_dump(), **counts, "sampled": sampled, "rank": rank, "withdrawn": False}
