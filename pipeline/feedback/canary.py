@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.settings import Canary
+from pipeline.feedback_params import Canary
 from pipeline.values import Value
 
 Flags = NDArray[np.bool_]

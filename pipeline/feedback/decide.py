@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import AwareDatetime, ConfigDict
 
 from pipeline.feedback.facts import Facts
-from pipeline.settings import Deciding, Review
+from pipeline.feedback_params import Deciding, Review
 from pipeline.values import Value
 
 Action = Literal["retrain", "adapt", "review", "wait"]

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.feedback_params import Learning
 from pipeline.preference.evidence import REVIEW, Evidence
 from pipeline.reviews import Choice, Enrolled, Outcome, Verdict
-from pipeline.settings import Learning
 
 CHANNELS = (REVIEW, "click", "conversion")
 

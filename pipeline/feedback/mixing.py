@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.feedback.votes import Vote
+from pipeline.feedback_params import Adapting
 from pipeline.preference.mix import Tallies, beside_control, tallies_of, thompson
-from pipeline.settings import Adapting
 
 FREE = ("", "control")  # arms of items that were taken without preference
 

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import ParamsError
+from pipeline.feedback_params import Adapting
 from pipeline.files import sha256_json
 from pipeline.model.noise import item_seeds
 from pipeline.model.recipe import Turn
 from pipeline.orders import BatchOrder, Catalogue, Mix, Variations
-from pipeline.settings import Adapting
 from pipeline.values import ModelVersion, Value
 
 PART_SHIFT = 32  # the candidates of a part are numbered from part << 32

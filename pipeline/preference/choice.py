@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.settings import Adapting
+from pipeline.feedback_params import Adapting
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.feedback_params import Learning
 from pipeline.preference.basis import MOST_CLASSES, Basis, Features, make_basis
 from pipeline.preference.evidence import Evidence, settled
 from pipeline.preference.laplace import Posterior, Rows, mode, scales, spread
 from pipeline.preference.model import Preference, Segment
-from pipeline.settings import Learning
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluate.intervals import Interval, Z
+from pipeline.feedback_params import Learning
 from pipeline.preference.basis import Features
 from pipeline.preference.evidence import Evidence, settled
 from pipeline.preference.learn import learn
-from pipeline.settings import Learning
 from pipeline.values import Value
 
 Floats = NDArray[np.float64]

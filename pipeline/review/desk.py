@@ -15,11 +15,11 @@ from pydantic import Field
 from pipeline.adapters.ratings import Ratings
 from pipeline.adapters.ratings.reading import Progress as Counted
 from pipeline.adapters.ratings.standing import Standing
+from pipeline.feedback_params import Review
 from pipeline.review import told
 from pipeline.review.addresses import Addresses
 from pipeline.review.faults import Refusal
 from pipeline.reviews import Enrolled, Reviewer, Verdict
-from pipeline.settings import Review
 from pipeline.values import Value
 
 PAGE, MOST = 60, 5000  # items in one answer; that a page may have already

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, PositiveInt, SecretBytes
 
 from pipeline.errors import ParamsError
-from pipeline.settings import Review
+from pipeline.feedback_params import Review
 from pipeline.values import Value
 
 SECRET_BYTES = 32

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.evaluate.neighbours import neighbours
+from pipeline.feedback_params import Adapting, Learning
 from pipeline.preference.choice import taken
 from pipeline.preference.estimate import Uplift, uplift
 from pipeline.preference.evidence import Evidence
@@ -29,7 +30,6 @@ from pipeline.preference.learn import learn
 from pipeline.preference.mix import beside_control, tallies_of, thompson
 from pipeline.preference.scorecard import scorecard
 from pipeline.reviews import Tally
-from pipeline.settings import Adapting, Learning
 from tests.bench.candidates import STEP, Ground, Pool, ground
 from tests.bench.tastes import Taste, tastes
 

@@ -21,7 +21,7 @@ from pipeline.feedback.canary import (
     log_capital,
     values_of,
 )
-from pipeline.settings import Canary
+from pipeline.feedback_params import Canary
 
 STREAMS, MOST, LEVEL, MARGIN = 2000, 2000, 0.05, 0.05
 FOUR = Block(4, 1)

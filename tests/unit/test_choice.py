@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipeline.feedback_params import Adapting
 from pipeline.preference.choice import UNIT, at_random, chosen, in_control, inclusion, path, taken
 from pipeline.preference.estimate import at_random as as_at_random
 from pipeline.preference.estimate import uplift, wilson_of
 from pipeline.reviews import Tally
-from pipeline.settings import Adapting
 
 RANDOM = np.random.default_rng(0)
 CHANCES = RANDOM.random(60)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline.feedback.decide import NextStep, decide
 from pipeline.feedback.facts import Drifted, Facts, Newest, Rate, Spending, rate
+from pipeline.feedback_params import Deciding, Review
 from pipeline.reviews import Tally
-from pipeline.settings import Deciding, Review
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LOW, HIGH = rate(Tally(judged=400, accepted=160)), rate(Tally(judged=400, accepted=320))

@@ -9,9 +9,9 @@ import numpy as np
 from pipeline.feedback.facts import rate
 from pipeline.feedback.gathering import CHANNELS, Said, evidence_of
 from pipeline.feedback.outcome import outcome_of
+from pipeline.feedback_params import Learning
 from pipeline.preference.evidence import Evidence
 from pipeline.reviews import Choice, Enrolled, Outcome, Tally, Verdict
-from pipeline.settings import Learning
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 BATCH = "0123456789abcdef"

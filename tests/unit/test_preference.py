@@ -10,13 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.errors import GenloopError
+from pipeline.feedback_params import Learning
 from pipeline.preference.basis import make_basis
 from pipeline.preference.evidence import Evidence, settled
 from pipeline.preference.laplace import Rows, mode
 from pipeline.preference.learn import learn
 from pipeline.preference.model import ABOUT, ARRAYS, load_preference, save_preference
 from pipeline.preference.scorecard import auc, calibration, scorecard
-from pipeline.settings import Learning
 
 RANDOM = np.random.default_rng(0)
 WIDE = (RANDOM.standard_normal((1200, 6)) * [5, 3, 2, 1, 1, 0.5] + 7).astype(np.float32)

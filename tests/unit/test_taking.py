@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pipeline.feedback_params import Adapting, Learning
 from pipeline.generate.filters import Verdicts
 from pipeline.generate.order import Order, Slots, slots
 from pipeline.generate.taking import Taken, take
 from pipeline.preference.evidence import Evidence
 from pipeline.preference.learn import learn
 from pipeline.preference.model import Preference
-from pipeline.settings import Adapting, Learning
 from tests.unit.test_order import order
 
 RANDOM = np.random.default_rng(1)

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.feedback.mixing import adapted_mix
 from pipeline.feedback.votes import Vote, votes
+from pipeline.feedback_params import Adapting
 from pipeline.reviews import Enrolled, Verdict
-from pipeline.settings import Adapting
 
 AT = datetime(2026, 5, 4, tzinfo=UTC)
 CLASSES = ("a", "b", "c")
