@@ -79,6 +79,11 @@ class Verdict(Value):
             return float(self.accepted)
         return None if self.rating is None else (self.rating - 1) / 4
 
+    @property
+    def vote(self) -> int:
+        """1 for the item, -1 against it, 0 for neither."""
+        return 0 if self.liking is None else (self.liking > 0.5) - (self.liking < 0.5)
+
 
 class Choice(Value):
     """Which of two items a reviewer likes better."""

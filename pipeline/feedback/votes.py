@@ -32,6 +32,5 @@ def votes(judged: Iterable[tuple[Enrolled, Verdict]]) -> list[Vote]:
         if verdict.liking is None:
             continue
         before = found.get(one.item, Vote(verdict.at, one, 0))
-        sign = (verdict.liking > 0.5) - (verdict.liking < 0.5)
-        found[one.item] = Vote(min(before.since, verdict.at), one, before.balance + sign)
+        found[one.item] = Vote(min(before.since, verdict.at), one, before.balance + verdict.vote)
     return sorted(found.values(), key=lambda vote: (vote.since, vote.item.item))

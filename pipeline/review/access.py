@@ -9,7 +9,7 @@ from typing import NamedTuple
 from fastapi import Request
 
 from pipeline.adapters.ratings import Ratings
-from pipeline.adapters.ratings.standing import Admitted
+from pipeline.adapters.ratings.people import Admitted
 from pipeline.errors import ParamsError
 from pipeline.review.faults import Refusal
 from pipeline.review.rates import Limiter

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select
 
-from pipeline.adapters.ratings.saying import dialect_of
+from pipeline.adapters.ratings.log import dialect_of
 from pipeline.adapters.ratings.tables import batches, items, sizes
 from pipeline.adapters.ratings.texts import check_held
 from pipeline.errors import GenloopError

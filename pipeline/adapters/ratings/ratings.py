@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, and_, select, update
 
-from pipeline.adapters.ratings import enrolling, reading, saying, standing
+from pipeline.adapters.ratings import choosing, decided, enrolling, importing, people, reading, saying, standing
 from pipeline.adapters.ratings.failures import told as as_told
 from pipeline.adapters.ratings.grouping import GroupWriter
+from pipeline.adapters.ratings.importing import Row
+from pipeline.adapters.ratings.log import utc
+from pipeline.adapters.ratings.people import Admitted
 from pipeline.adapters.ratings.reading import Progress, Said
-from pipeline.adapters.ratings.standing import Admitted, Standing
+from pipeline.adapters.ratings.standing import Standing
 from pipeline.adapters.ratings.tables import batches as batches_table
 from pipeline.adapters.ratings.tables import (
     concerns,
-    decisions,
     identity,
     items,
-    quarantine,
-    reviewers,
     verdicts,
 )
 from pipeline.adapters.ratings.tables import said as said_table
-from pipeline.adapters.ratings.texts import check_held, cleaned
+from pipeline.adapters.ratings.texts import check_held
 from pipeline.errors import GenloopError
 from pipeline.reviews import Choice, Enrolled, Outcome, Refused, Reviewer, Tally, Verdict
 
 BLOCK = 2000
-TEXT = 2000  # characters kept of a refused row
 
 Found = TypeVar("Found")
 
@@ -60,44 +56,25 @@ class Ratings:
 
     def add_reviewer(self, reviewer: Reviewer) -> str:
         """Its token, told this once; one of that name gets a new one, and the old no more counts."""
-        token = secrets.token_urlsafe(32)
-
-        def work(connection: Connection) -> None:
-            connection.execute(delete(reviewers).where(reviewers.c.name == reviewer.name))
-            row = {**reviewer.model_dump(), "token_hash": _hash(token), "since": datetime.now(UTC)}
-            connection.execute(insert(reviewers).values(**row))
-
-        self._write(work)
-        return token
+        return self._write(partial(people.add, reviewer=reviewer))
 
     def remove_reviewer(self, name: str) -> None:
         """It comes in no more; what it said stays. Raises GenloopError where there is none."""
-
-        def work(connection: Connection) -> None:
-            gone = update(reviewers).where(reviewers.c.name == name).values(token_hash=None)
-            if not connection.execute(gone).rowcount:
-                raise GenloopError("no such reviewer", where=name, remedy="`genloop reviewer list` names them")
-
-        self._write(work)
+        self._write(partial(people.remove, name=name))
 
     def reviewer_of(self, token: str) -> Reviewer | None:
         """By the token's hash, so that no comparison tells of it."""
         with self._read() as connection:
-            found = connection.execute(select(reviewers).where(reviewers.c.token_hash == _hash(token))).first()
-        return Reviewer(name=found.name, role=found.role) if found else None
+            return people.of_token(connection, token)
 
     def reviewers(self) -> list[Reviewer]:
         """Those who may come in."""
-        with self._read() as connection:
-            rows = connection.execute(
-                select(reviewers).where(reviewers.c.token_hash.is_not(None)).order_by(reviewers.c.name)
-            )
-            return [Reviewer(name=row.name, role=row.role) for row in rows]
+        return [one.reviewer for one in self.admitted().values()]
 
     def admitted(self) -> dict[str, Admitted]:
         """Those who may come in, by name, and since when: one who got a new token is admitted anew."""
         with self._read() as connection:
-            return standing.admitted(connection)
+            return people.admitted(connection)
 
     # Items in review
 
@@ -203,36 +180,29 @@ class Ratings:
 
     def choose(self, told: Choice, key: str) -> None:
         check_held(key, said_table.c.key)
-        self._write(lambda connection: saying.choose(connection, told, key))
+        self._write(lambda connection: choosing.choose(connection, told, key))
 
     def unchoose(self, reviewer: str, chosen: str, key: str) -> bool:
         """Take a choice back, by the key it was told with; False where this reviewer made none such."""
         check_held(key, said_table.c.key)
-        return bool(self._write(lambda connection: standing.unchoose(connection, reviewer, chosen, key)))
+        return bool(self._write(lambda connection: choosing.unchoose(connection, reviewer, chosen, key)))
 
-    def import_rows(self, file: str, rows: Iterable[Outcome | Verdict | Choice | Refused]) -> dict[str, int]:
+    def import_rows(self, file: str, rows: Iterable[Row]) -> dict[str, int]:
         """Numbers of rows: new, changed, same, refused. file: names it by its content, such as by a hash: what
         it told before it tells no more, whatever was told since. Rows of items that are not in review are refused too.
         The same file again changes nothing. Blocks of rows are written each whole, so that memory stays bounded."""
-        told, stream = {"new": 0, "changed": 0, "same": 0, "refused": 0}, iter(rows)
+        told, stream = Counter({"new": 0, "changed": 0, "same": 0, "refused": 0}), iter(rows)
         while some := list(islice(stream, BLOCK)):
-
-            def work(connection: Connection, some: list[Outcome | Verdict | Choice | Refused] = some) -> dict[str, int]:
-                return _import(connection, file, some)
-
-            for name, count in self._write(work).items():
-                told[name] += count
-        return told
+            told.update(self._write(partial(importing.take_in, file=file, some=some)))
+        return dict(told)
 
     def refuse(self, file: str, rows: Sequence[Refused]) -> None:
         """Keep rows that are not what they should be."""
-        self._write(lambda connection: _put_aside(connection, file, rows))
+        self._write(partial(importing.put_aside, file=file, rows=rows))
 
     def refused(self, file: str = "") -> list[Refused]:
-        asked = select(quarantine).order_by(quarantine.c.file, quarantine.c.place)
         with self._read() as connection:
-            rows = connection.execute(asked.where(quarantine.c.file == file) if file else asked)
-            return [Refused(file=row.file, place=row.place, row=row.row, reason=row.reason) for row in rows]
+            return importing.refused(connection, file)
 
     # What is known
 
@@ -294,8 +264,7 @@ class Ratings:
         with self._read() as connection:
             rows = connection.execute(select(concerns).where(concerns.c.done.is_(False)).order_by(concerns.c.item))
             return [
-                Verdict(item=r.item, reviewer=r.reviewer, at=reading.utc(r.at), concern=r.concern, note=r.note)
-                for r in rows
+                Verdict(item=r.item, reviewer=r.reviewer, at=utc(r.at), concern=r.concern, note=r.note) for r in rows
             ]
 
     def close_concern(self, item: str) -> None:
@@ -305,39 +274,16 @@ class Ratings:
 
     def log_decision(self, inputs: dict[str, Any], decision: dict[str, Any]) -> int:
         """Its number."""
-
-        def work(connection: Connection) -> int:
-            number = int(connection.scalar(select(func.coalesce(func.max(decisions.c.id), 0))) or 0) + 1
-            row = {
-                "id": number,
-                "at": datetime.now(UTC),
-                "inputs": json.dumps(inputs),
-                "decision": json.dumps(decision),
-            }
-            connection.execute(insert(decisions).values(**row))
-            return number
-
-        return int(self._write(work))
+        return self._write(partial(decided.add, inputs=inputs, decision=decision))
 
     def conclude(self, number: int, outcome: dict[str, Any]) -> None:
         """What became of a decision."""
-        told = update(decisions).where(decisions.c.id == number).values(outcome=json.dumps(outcome))
-        self._write(lambda connection: connection.execute(told))
+        self._write(partial(decided.conclude, number=number, outcome=outcome))
 
     def decisions(self) -> list[dict[str, Any]]:
         """Each with id, at, inputs, decision and outcome, the newest first."""
         with self._read() as connection:
-            rows = connection.execute(select(decisions).order_by(decisions.c.id.desc()))
-            return [
-                {
-                    "id": row.id,
-                    "at": reading.utc(row.at).isoformat(timespec="seconds"),
-                    "inputs": json.loads(row.inputs),
-                    "decision": json.loads(row.decision),
-                    "outcome": json.loads(row.outcome) if row.outcome else None,
-                }
-                for row in rows
-            ]
+            return decided.every(connection)
 
     def _write(self, work: Callable[[Connection], Found]) -> Found:
         with as_told(self._shown):
@@ -348,46 +294,3 @@ class Ratings:
     def _read(self) -> Iterator[Connection]:
         with as_told(self._shown), self._engine.connect().execution_options(reads=True) as connection:
             yield connection
-
-
-def _import(connection: Connection, file: str, some: Sequence[Outcome | Verdict | Choice | Refused]) -> dict[str, int]:
-    refused = [one for one in some if isinstance(one, Refused)]
-    outcomes = saying.tell_outcomes(connection, file, [one for one in some if isinstance(one, Outcome)])
-    verdicts = saying.import_verdicts(connection, [one for one in some if isinstance(one, Verdict)])
-    choices = saying.import_choices(connection, [one for one in some if isinstance(one, Choice)])
-    strangers = [
-        Refused(file=file, place=-1, row=one.model_dump_json(), reason="no such item is in review")
-        for one in (*outcomes.strangers, *verdicts.strangers, *choices.strangers)
-    ]
-    _put_aside(connection, file, [*refused, *strangers])
-    new, changed, bad = outcomes.new + verdicts.new + choices.new, outcomes.changed, len(refused) + len(strangers)
-    return {"new": new, "changed": changed, "refused": bad, "same": len(some) - new - changed - bad}
-
-
-def _put_aside(connection: Connection, file: str, rows: Sequence[Refused]) -> None:
-    """One of no place of its own gets one by its content, so that it is kept once."""
-    name = cleaned(file, 255)
-    values = {
-        _place(one): {
-            "file": name,
-            "place": _place(one),
-            "row": cleaned(one.row, TEXT),
-            "reason": cleaned(one.reason, TEXT),
-        }
-        for one in rows
-    }
-    if values:
-        connection.execute(
-            delete(quarantine).where(and_(quarantine.c.file == name, quarantine.c.place.in_(list(values))))
-        )
-        connection.execute(insert(quarantine), list(values.values()))
-
-
-def _place(one: Refused) -> int:
-    if one.place >= 0:
-        return one.place
-    return -1 - int(hashlib.sha256(one.row.encode("utf-8", "surrogatepass")).hexdigest()[:7], 16)
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, case, exists, func, select
 
+from pipeline.adapters.ratings.log import utc
 from pipeline.adapters.ratings.tables import (
     GONE,
     QUARREL,
@@ -174,8 +175,3 @@ def _enrolled(row: Any) -> Enrolled:
 
 def _sum(flag: Any) -> Any:
     return func.sum(case((flag, 1), else_=0))
-
-
-def utc(at: datetime) -> datetime:
-    """SQLite forgets the zone."""
-    return at if at.tzinfo else at.replace(tzinfo=UTC)

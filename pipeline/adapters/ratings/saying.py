@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, tuple_, update
 
 from pipeline.adapters.ratings.grouping import Joinable
-from pipeline.adapters.ratings.tables import choices, concerns, identity, items, outcomes, said, verdicts
+from pipeline.adapters.ratings.log import BLOCK, advance, check_enrolled, row_of, unsaid, upsert
+from pipeline.adapters.ratings.tables import concerns, items, said, verdicts
 from pipeline.adapters.ratings.texts import cleaned
 from pipeline.errors import GenloopError
-from pipeline.reviews import Choice, Outcome, Verdict
+from pipeline.reviews import Verdict
 
-BLOCK = 400  # names in one question: SQLite takes 32,766 variables, old ones 999
-VERDICT, UNDONE, CHOICE, OUTCOME = "verdict", "undone", "choice", "outcome"
+VERDICT, UNDONE = "verdict", "undone"
 
 
 MOVE = (
@@ -51,15 +47,15 @@ class Record(Joinable):
 
 def record(connection: Connection, told: Sequence[Verdict], keys: Sequence[str]) -> None:
     """Raises GenloopError for an item that is not enrolled; nothing is written then."""
-    fresh = _fresh(connection, dict(zip(keys, told, strict=True)))
+    fresh = unsaid(connection, dict(zip(keys, told, strict=True)))
     if not fresh:
         return
-    _check_enrolled(connection, {verdict.item for verdict in fresh.values()})
-    position = _advance(connection, len(fresh))
+    check_enrolled(connection, {verdict.item for verdict in fresh.values()})
+    position = advance(connection, len(fresh))
     connection.execute(
         insert(said),
         [
-            _row(position + n, key, VERDICT, verdict.item, verdict.reviewer, verdict.at, _body(verdict))
+            row_of(position + n, key, VERDICT, verdict.item, verdict.reviewer, verdict.at, _body(verdict))
             for n, (key, verdict) in enumerate(fresh.items())
         ],
     )
@@ -74,7 +70,7 @@ def record(connection: Connection, told: Sequence[Verdict], keys: Sequence[str])
 
 def undo(connection: Connection, reviewer: str, item: str, key: str) -> Verdict | None:
     """The verdict before the last one counts again, or none; what counts now."""
-    if not _fresh(connection, {key: None}):
+    if not unsaid(connection, {key: None}):
         return _current(connection, [(item, reviewer)]).get((item, reviewer))
     rows = connection.execute(
         select(said.c.position, said.c.kind, said.c.body)
@@ -89,8 +85,8 @@ def undo(connection: Connection, reviewer: str, item: str, key: str) -> Verdict 
             standing.pop()
     if not standing:
         return None
-    position = _advance(connection, 1)
-    connection.execute(insert(said), [_row(position, key, UNDONE, item, reviewer, datetime.now(UTC), "{}")])
+    position = advance(connection, 1)
+    connection.execute(insert(said), [row_of(position, key, UNDONE, item, reviewer, datetime.now(UTC), "{}")])
     _, gone = standing.pop()
     pair = (item, reviewer)
     connection.execute(delete(verdicts).where(and_(verdicts.c.item == item, verdicts.c.reviewer == reviewer)))
@@ -98,118 +94,6 @@ def undo(connection: Connection, reviewer: str, item: str, key: str) -> Verdict 
         _replace(connection, {pair: (position, standing[-1][1])})
     _count(connection, {pair: gone}, {pair: standing[-1][1]} if standing else {})
     return standing[-1][1] if standing else None
-
-
-def choose(connection: Connection, told: Choice, key: str) -> None:
-    """Raises GenloopError for an item that is not enrolled."""
-    if not _fresh(connection, {key: told}):
-        return
-    _check_enrolled(connection, {told.better, told.worse})
-    position = _advance(connection, 1)
-    connection.execute(
-        insert(said), [_row(position, key, CHOICE, told.better, told.reviewer, told.at, told.model_dump_json())]
-    )
-    connection.execute(insert(choices).values(position=position, **told.model_dump()))
-
-
-class Imported(NamedTuple):
-    """How many rows were new, and changed; and those of items that are not enrolled, which are left out."""
-
-    new: int
-    changed: int
-    strangers: Sequence[Outcome | Verdict | Choice]
-
-
-def import_verdicts(connection: Connection, told: Sequence[Verdict]) -> Imported:
-    """The same again says nothing twice."""
-    known = _enrolled(connection, {verdict.item for verdict in told})
-    by_key = {_key(verdict): verdict for verdict in told if verdict.item in known}
-    fresh = _fresh(connection, by_key)
-    record(connection, list(fresh.values()), list(fresh))
-    return Imported(len(fresh), 0, [verdict for verdict in told if verdict.item not in known])
-
-
-def tell_outcomes(connection: Connection, file: str, told: Sequence[Outcome]) -> Imported:
-    """Of one source, item and time the last one counts; what this file told before changes nothing."""
-    by_key = _fresh(connection, {_told_by(file, one): one for one in told})
-    known = _enrolled(connection, {one.item for one in by_key.values()})
-    before = _counted(connection, {one.item for one in by_key.values()} & known)
-    now, new = dict(before), list[tuple[str, Outcome]]()
-    for key, one in by_key.items():
-        if one.item in known and now.get(_what(one)) != one.model_dump_json():
-            now[_what(one)] = one.model_dump_json()
-            new.append((key, one))
-    if new:
-        rows = list(enumerate(new, _advance(connection, len(new))))
-        connection.execute(
-            insert(said),
-            [_row(n, key, OUTCOME, one.item, one.source, one.at, one.model_dump_json()) for n, (key, one) in rows],
-        )
-        last = {_what(one): {"position": n, "body": one.model_dump_json()} for n, (_, one) in rows}
-        names = ("source", "item", "at")
-        _upsert(connection, outcomes, [dict(zip(names, what, strict=True)) | row for what, row in last.items()])
-    first = len(now) - len(before)
-    return Imported(first, len(new) - first, [one for one in by_key.values() if one.item not in known])
-
-
-def _what(one: Outcome) -> tuple[str, str, datetime]:
-    return one.source, one.item, one.at
-
-
-def _counted(connection: Connection, names: set[str]) -> dict[tuple[str, str, datetime], str]:
-    found: dict[tuple[str, str, datetime], str] = {}
-    ordered = sorted(names)
-    for start in range(0, len(ordered), BLOCK):
-        some = select(outcomes).where(outcomes.c.item.in_(ordered[start : start + BLOCK]))
-        found |= {(row.source, row.item, _utc(row.at)): row.body for row in connection.execute(some)}
-    return found
-
-
-def _told_by(file: str, one: Outcome) -> str:
-    told = f"{file} {one.model_dump_json()}".encode("utf-8", "surrogatepass")
-    return f"outcome-{hashlib.sha256(told).hexdigest()}"
-
-
-def import_choices(connection: Connection, told: Sequence[Choice]) -> Imported:
-    """The same again says nothing twice."""
-    known = _enrolled(connection, {item for choice in told for item in (choice.better, choice.worse)})
-    mine = {_key(choice): choice for choice in told if {choice.better, choice.worse} <= known}
-    fresh = _fresh(connection, mine)
-    for key, choice in fresh.items():
-        choose(connection, choice, key)
-    return Imported(len(fresh), 0, [choice for choice in told if not {choice.better, choice.worse} <= known])
-
-
-def _key(told: Verdict | Choice) -> str:
-    return f"import-{hashlib.sha256(told.model_dump_json().encode()).hexdigest()}"
-
-
-def _fresh(connection: Connection, by_key: dict[str, Any]) -> dict[str, Any]:
-    """Without what was said already under the same key."""
-    keys, there = list(by_key), set[str]()
-    for start in range(0, len(keys), BLOCK):
-        there |= set(connection.scalars(select(said.c.key).where(said.c.key.in_(keys[start : start + BLOCK]))))
-    return {key: value for key, value in by_key.items() if key not in there}
-
-
-def _enrolled(connection: Connection, names: set[str]) -> set[str]:
-    ordered, found = sorted(names), set[str]()
-    for start in range(0, len(ordered), BLOCK):
-        found |= set(connection.scalars(select(items.c.item).where(items.c.item.in_(ordered[start : start + BLOCK]))))
-    return found
-
-
-def _check_enrolled(connection: Connection, names: set[str]) -> None:
-    if missing := sorted(names - _enrolled(connection, names)):
-        raise GenloopError(
-            "no such item is in review", where=missing[0], remedy="`genloop review` takes in new batches"
-        )
-
-
-def _advance(connection: Connection, count: int) -> int:
-    """The first of so many positions, which are in the order of the transactions that have them."""
-    moved = update(identity).values(position=identity.c.position + count).returning(identity.c.position)
-    return int(connection.execute(moved).scalar_one()) - count + 1
 
 
 def _current(connection: Connection, pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Verdict]:
@@ -233,7 +117,7 @@ def _replace(connection: Connection, told: dict[tuple[str, str], tuple[int, Verd
         }
         for (item, reviewer), (position, verdict) in told.items()
     ]
-    _upsert(connection, verdicts, values)
+    upsert(connection, verdicts, values)
 
 
 def _count(
@@ -245,8 +129,8 @@ def _count(
         for (item, _), verdict in told.items():
             row = sums.setdefault(item, [0, 0, 0])
             row[0] += sign
-            row[1] += sign * likes(verdict)
-            row[2] += sign * dislikes(verdict)
+            row[1] += sign * (verdict.vote > 0)
+            row[2] += sign * (verdict.vote < 0)
     moved = [
         {"of": item, "count": count, "more": more, "less": less}
         for item, (count, more, less) in sorted(sums.items())
@@ -256,40 +140,10 @@ def _count(
         connection.execute(MOVE, moved)
 
 
-def likes(verdict: Verdict) -> bool:
-    return verdict.liking is not None and verdict.liking > 0.5
-
-
-def dislikes(verdict: Verdict) -> bool:
-    return verdict.liking is not None and verdict.liking < 0.5
-
-
 def _raise_concern(connection: Connection, verdict: Verdict) -> None:
     row = {name: getattr(verdict, name) for name in ("item", "reviewer", "concern", "at")}
-    _upsert(connection, concerns, [{**row, "note": verdict.note, "done": False}])
+    upsert(connection, concerns, [{**row, "note": verdict.note, "done": False}])
     connection.execute(update(items).where(items.c.item == verdict.item).values(withdrawn=True))
-
-
-def dialect_of(connection: Connection) -> Any:
-    """For an INSERT that knows ON CONFLICT."""
-    return postgresql if connection.dialect.name == "postgresql" else sqlite
-
-
-def _upsert(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    connection.execute(_upserting(dialect_of(connection), table), rows)
-
-
-@cache
-def _upserting(dialect: Any, table: Table) -> Any:
-    """Made once: it takes longer to make than to run."""
-    new = dialect.insert(table)
-    keys = [column.name for column in table.primary_key]
-    others = {column.name: new.excluded[column.name] for column in table.columns if column.name not in keys}
-    return new.on_conflict_do_update(index_elements=keys, set_=others)
-
-
-def _row(position: int, key: str, kind: str, item: str, by: str, at: datetime, body: str) -> dict[str, Any]:
-    return {"position": position, "key": key, "kind": kind, "item": item, "by": by, "at": at, "body": body}
 
 
 def _body(verdict: Verdict) -> str:
@@ -303,8 +157,3 @@ def settled(verdict: Verdict) -> Verdict:
     except OverflowError:
         raise GenloopError(f"{verdict.at} is no time in UTC") from None
     return verdict.model_copy(update={"at": at, "note": cleaned(verdict.note, len(verdict.note))})
-
-
-def _utc(at: datetime) -> datetime:
-    """SQLite forgets the zone."""
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
