@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pipeline.adapters.training_log import TrainingLog
+    from pipeline.lessons import Lessons
+    from pipeline.shards import ShardsReader
+    from pipeline.training.snapshots import Judge
+    from pipeline.training.step import Tick, Watcher
+
+Show = Callable[[int, int | None, str], None]
+
 SNAPSHOT, ACCEPTED, QUARANTINE = Path("data/snapshot"), Path("data/accepted.parquet"), Path("data/quarantine")
 DOCS, VALIDATION = Path("data/docs"), Path("data/validation.json")
 SHARDS, BUNDLE, CURVES = Path("data/shards"), Path("data/bundle"), Path("data/curves.csv")
@@ -68,15 +76,12 @@ def lessons(params: Params) -> None:
 def train(params: Params) -> float:
     """Seconds that opening the log took, which are not the training's."""
     from pipeline.adapters.training_log import TrainingLog
-    from pipeline.evaluate.choice import held_out_rows, judge_of, judged_by
+    from pipeline.evaluate.choice import held_out_rows, judged_by
     from pipeline.evaluate.pictures import sheet_of
     from pipeline.lessons import read_lessons
-    from pipeline.media.image import grid
-    from pipeline.model.bundle import Bundle
     from pipeline.shards import open_shards
-    from pipeline.training.listening import hear
     from pipeline.training.ranks import launched
-    from pipeline.training.step import Tick, follow, run_key, shape_of
+    from pipeline.training.step import follow, run_key
     from pipeline.training.step import train as step
 
     shards, told, start = open_shards(SHARDS), read_lessons(LESSONS), time.perf_counter()
@@ -87,35 +92,15 @@ def train(params: Params) -> float:
     by = judged_by(params.evaluate)
     key = run_key(params.train, shards.meta, by, told)
     with TrainingLog(Path.cwd(), key) as log, bar("train", "images") as show:
-        opened, judge = time.perf_counter() - start, None
-        if rows is not None:
-            nfd = judge_of(
-                params.evaluate,
-                shards,
-                rows,
-                EVALUATORS,
-                lambda stage, done, total: show(done, total, stage),
-                hear(params.train, told, shards.meta, shape_of(params.train, shards.meta)).holdout_weights,
-            )
-
-            def judge(bundle: Bundle) -> float:
-                return nfd(bundle.sample)
-
-        def watch(tick: Tick, preview: Callable[[], NDArray[np.uint8]]) -> None:
-            note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
-            show(tick.images_seen, tick.budget, note)
-            log.metrics(tick.measures, tick.images_seen)
-            if log.wants_picture() or tick.images_seen >= tick.budget:
-                log.picture(grid(preview(), 10, 2), tick.images_seen)
-
+        opened = time.perf_counter() - start
         trained = step(
             params.train,
             shards,
             CHECKPOINTS,
             BUNDLE,
             CURVES,
-            watch,
-            judge=judge,
+            _watcher(log, show),
+            judge=None if rows is None else _judge(params, shards, rows, told, show),
             held_out=rows,
             processes=Environment().processes,
             judged_by=by,
@@ -126,6 +111,36 @@ def train(params: Params) -> float:
     with replacing(PROGRESS) as path:
         sheet_of(trained.progress).save(path, "PNG")
     return opened
+
+
+def _judge(params: Params, shards: ShardsReader, rows: NDArray[np.int64], told: Lessons, show: Show) -> Judge:
+    """How far a snapshot is from these rows of the holdout, which weigh as the training's images of their kind do."""
+    from pipeline.evaluate.choice import judge_of
+    from pipeline.training.listening import hear
+    from pipeline.training.step import shape_of
+
+    weights = hear(params.train, told, shards.meta, shape_of(params.train, shards.meta)).holdout_weights
+    tell = partial(_tell_stage, show)
+    nfd = judge_of(params.evaluate, shards, rows, EVALUATORS, tell, weights)
+    return lambda bundle: nfd(bundle.sample)
+
+
+def _tell_stage(show: Show, stage: str, done: int, total: int) -> None:
+    show(done, total, stage)
+
+
+def _watcher(log: TrainingLog, show: Show) -> Watcher:
+    """Tells the bar and the log how the training goes."""
+    from pipeline.media.image import grid
+
+    def watch(tick: Tick, preview: Callable[[], NDArray[np.uint8]]) -> None:
+        note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
+        show(tick.images_seen, tick.budget, note)
+        log.metrics(tick.measures, tick.images_seen)
+        if log.wants_picture() or tick.images_seen >= tick.budget:
+            log.picture(grid(preview(), 10, 2), tick.images_seen)
+
+    return watch
 
 
 def evaluate(params: Params) -> None:
@@ -142,7 +157,7 @@ def evaluate(params: Params) -> None:
             bundle.sample,
             bundle.id,
             EVALUATORS,
-            lambda stage, done, total: show(done, total, stage),
+            partial(_tell_stage, show),
         )
     with replacing_folder(PICTURES) as folder:
         for name, sheet in sheets(judged, shards, bundle).items():

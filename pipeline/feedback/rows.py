@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from pipeline.errors import SourceError
 from pipeline.reviews import Choice, Outcome, Refused, Verdict
@@ -175,5 +176,11 @@ def _list(names: Iterable[str]) -> str:
 def _reason(error: ValueError) -> str:
     if not isinstance(error, ValidationError):
         return str(error)
-    faults = ((".".join(map(str, fault["loc"])), fault["msg"]) for fault in error.errors(include_url=False))
-    return "; ".join(f"{key}: {message}" if key else message for key, message in faults)
+    return "; ".join(_clause(fault) for fault in error.errors(include_url=False))
+
+
+def _clause(fault: ErrorDetails) -> str:
+    key, message = ".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")
+    if key == "item" and fault["type"] == "string_pattern_mismatch":
+        message = "is no item's name, such as 0123456789abcdef-00000042"
+    return f"{key}: {message}" if key else message

@@ -613,3 +613,15 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 def test_the_length_of_a_footer_that_lies_is_no_allocation() -> None:
     fails(b"PAR1" + b"\0" * 64 + struct.pack("<I", 2**31 - 1) + b"PAR1", "no Parquet")
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"clicks": 10**6}, "there should be at least as many impressions as clicks and as conversions"),
+        ({"item": "shoes"}, "item: is no item's name, such as 0123456789abcdef-00000042"),
+    ],
+)
+def test_a_reason_is_in_words_of_ours(cells: dict[str, Any], reason: str) -> None:
+    (refused,) = read(json.dumps({**CELLS, **cells}))
+    assert isinstance(refused, Refused) and refused.reason == reason

@@ -7,7 +7,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
 from pipeline.adapters.ratings.log import utc
 from pipeline.adapters.ratings.tables import reviewers
@@ -33,7 +33,8 @@ def add(connection: Connection, reviewer: Reviewer) -> str:
 
 def remove(connection: Connection, name: str) -> None:
     """Raises GenloopError where there is none."""
-    gone = update(reviewers).where(reviewers.c.name == name).values(token_hash=None)
+    lets_in = and_(reviewers.c.name == name, reviewers.c.token_hash.is_not(None))
+    gone = update(reviewers).where(lets_in).values(token_hash=None)
     if not connection.execute(gone).rowcount:
         raise GenloopError("no such reviewer", where=name, remedy="`genloop reviewer list` names them")
 
