@@ -62,8 +62,7 @@ def run(
         params = read_params(root, source, setting)
         from flows.running import looped
 
-        _announce("starting local services")
-        summary = looped(root, params, start, _import_meanwhile, listen)
+        summary = looped(root, params, start, _while_services_start, listen)
         if as_json:
             write(summary.model_dump_json(indent=1))
         else:
@@ -205,8 +204,9 @@ def make_workspace(folder: Path) -> None:
     initialise(folder)
 
 
-def _import_meanwhile(services: Services) -> None:
-    """What a run imports later, for as long as services only start: there is a core to spare."""
+def _while_services_start(services: Services) -> None:
+    """Imports of the run itself, for as long as services only start: there is a core to spare."""
+    _announce("starting local services")
     for library in ("mlflow", "torch"):
         if services.answer():
             return

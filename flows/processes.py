@@ -107,11 +107,11 @@ def stop(processes: Iterable[Process]) -> None:
         raise ServiceError(f"processes {left} don't end", remedy="`kill -9` them")
 
 
-def free_port(preferred: int = 0) -> int:
-    """The preferred one if it is free, else any."""
+def free_port(preferred: int = 0, reuse: bool = True) -> int:
+    """The preferred one if it is free, else any. reuse: also one that connections just closed still linger on."""
     for port in (preferred, 0):
         with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -149,7 +149,8 @@ def _start(workspace: Path, name: str, owner: int = 0) -> Record:
     if name not in servers.PORTS:
         raise ServiceError(f"no service {name!r}", remedy=f"one of {', '.join(servers.PORTS)}")
     known = records.read(workspace)
-    port = processes.free_port(0 if owner else servers.PORTS[name])  # only `up` is for people who know the number
+    preferred = 0 if owner else servers.PORTS[name]  # only `up` is for people who know the number
+    port = processes.free_port(preferred, reuse=name != "prefect")  # Prefect's own look at its port is as strict
     shared_s3 = next((record.service for record in known if record.name == "s3" and not record.owner), None)
     command, environment = servers.command(workspace, name, port), servers.environment(workspace, name, shared_s3)
     log = workspace / "var" / "logs" / f"{name}.log"

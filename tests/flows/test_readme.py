@@ -8,7 +8,9 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,9 +34,7 @@ SMALL += ["promote.gates={nfd: {at_most: 1000000.0}}"]
 
 def test_every_command_and_option_is_in_the_readme() -> None:
     table = dict(re.findall(r"^\| (`genloop (?:\w+).*?) \| (.+?) \|$", README, re.M))
-    commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
-    below = commands.pop("data").commands
-    for name, command in {**commands, **{f"data {name}": command for name, command in below.items()}}.items():
+    for name, command in _below("", get_command(app)):
         row = next((row for row in table if f"`genloop {name}" in row), None)
         assert row, f"genloop {name} is not in the README's table"
         for parameter in command.params:
@@ -42,6 +42,14 @@ def test_every_command_and_option_is_in_the_readme() -> None:
                 continue
             shown = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name.upper()
             assert shown in row, f"{shown} of genloop {name} is not in the README"
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """Every command that can be typed, with its whole name."""
+    for word, below in getattr(command, "commands", {}).items():
+        yield from _below(f"{name} {word}".strip(), below)
+    if not hasattr(command, "commands"):
+        yield name, command
 
 
 @pytest.mark.parametrize("command", [line for line in BLOCKS if line.startswith("make ")])

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -181,7 +182,7 @@ def test_another_program_at_the_same_port_is_never_taken_for_ours(
     stranger = ThreadingHTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
     threading.Thread(target=stranger.serve_forever, daemon=True).start()
     try:
-        monkeypatch.setattr(processes, "free_port", lambda preferred=0: stranger.server_port)
+        monkeypatch.setattr(processes, "free_port", lambda *_, **__: stranger.server_port)
         service = services.start(workspace, "s3")
         assert servers.answers(service) and not services.running(workspace)  # something answers there
         with pytest.raises(ServiceError, match="ended before it answered"):
@@ -189,6 +190,19 @@ def test_another_program_at_the_same_port_is_never_taken_for_ours(
     finally:
         stranger.shutdown()
         stranger.server_close()
+
+
+def test_prefect_starts_where_connections_linger(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `down`: the side that closed first waits a minute, and Prefect refuses such a port."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        client = socket.create_connection(("127.0.0.1", port))
+        accepted, _ = server.accept()
+        accepted.close()
+        client.close()
+    monkeypatch.setitem(servers.PORTS, "prefect", port)
+    (prefect,) = services.up(workspace, ["prefect"])
+    assert prefect.port != port and services.running(workspace) == [prefect]
 
 
 def test_a_server_that_ends_is_told_with_its_last_line(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
