@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +41,9 @@ def facts_of(
         by_segment=facts.rates(_named(ratings.tallies("segment"))),
         by_version=facts.rates({f"{name} v{number}": tally for (name, number), tally in by_version.items()}),
         by_arm=facts.rates(_named(ratings.tallies("arm"))),
-        over_time=facts.over_time(_by_day(ratings)),
+        over_time=facts.over_time(ratings.by_day()),
         new=by_version.get(mine, Tally()).judged,
-        untrained=sum(1 for _, verdict in ratings.judged() if began is None or verdict.at > began),
+        untrained=ratings.verdicts_after(began),
         unlearned=ratings.position() - _learned_until(registry, params, ratings),
         drift=_drift(workspace, registry, ratings, champion),
         model_days=facts.days_since(registry.began(champion), now),
@@ -72,16 +71,6 @@ def trainings_of(registry: Registry, params: Params) -> list[Training]:
 
 def _named(tallies: Mapping[tuple[Any, ...], Tally]) -> dict[str, Tally]:
     return {str(key[0]): tally for key, tally in tallies.items() if key[0] not in (None, "")}
-
-
-def _by_day(ratings: Ratings) -> dict[date, Tally]:
-    judged, accepted = Counter[date](), Counter[date]()
-    for _, verdict in ratings.judged():
-        if verdict.liking is not None:
-            day = verdict.at.astimezone(UTC).date()
-            judged[day] += 1
-            accepted[day] += verdict.liking > 0.5
-    return {day: Tally(judged=count, accepted=accepted[day]) for day, count in judged.items()}
 
 
 def _learned_until(registry: Registry, params: Params, ratings: Ratings) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flows import wiring
+from flows.candidates import Candidates
 from flows.enrolling import enroll_new, kept_enrolled
 from pipeline.errors import SourceError
 from pipeline.files import sha256_file
@@ -54,7 +55,8 @@ def serve_review(root: Path, params: Params, wanted: Wanted) -> None:
             }
         )
         withdraw = withdrawer(wiring.stores, wiring.signer(root), wiring.trusted_certificates(root))
-        app = make_app(ratings, wiring.stores, serving, withdraw, events_of(ratings))
+        models = Candidates(root, params.promote.name)
+        app = make_app(ratings, wiring.stores, serving, withdraw, events_of(ratings), models)
         tls = Tls(wanted.certificate, wanted.key) if wanted.certificate and wanted.key else None
         scheme = "https" if tls else "http"
         page = f"batches/{wanted.batch}" if wanted.batch else ""

@@ -21,9 +21,11 @@ from pipeline.review.events import Events, events
 from pipeline.review.faults import tell_faults, told
 from pipeline.review.guards import Guards
 from pipeline.review.keeping import Keeping
-from pipeline.review.pages import pages, static
+from pipeline.review.models import Models
+from pipeline.review.pages import page_of, pages, static
 from pipeline.review.pictures import pictures
 from pipeline.review.place import Place
+from pipeline.review.promotions import promotions
 from pipeline.review.rates import Limiter
 from pipeline.review.serving import Serving
 from pipeline.review.sessions import Sessions
@@ -42,10 +44,15 @@ class Tls(NamedTuple):
 
 
 def make_app(
-    ratings: Ratings, stores: Stores, serving: Serving, withdraw: Withdraw, outcomes: Events | None = None
+    ratings: Ratings,
+    stores: Stores,
+    serving: Serving,
+    withdraw: Withdraw,
+    outcomes: Events | None = None,
+    models: Models | None = None,
 ) -> FastAPI:
     """withdraw: takes an item out of its batch, see pipeline/review/withdrawals.py. outcomes: what becomes of bodies
-    that other systems send to /events; without it there is no such address.
+    that other systems send to /events; models: that may wait for a person. Without them there is no such address.
     """
     secret = serving.secret.get_secret_value()
     sessions, limiter, shelf = Sessions(serving), Limiter(), Shelf(stores, serving.cache_bytes)
@@ -53,6 +60,7 @@ def make_app(
     desk, withdrawals = Desk(ratings, serving.review, addresses), Withdrawals(ratings, withdraw, shelf.forget)
     keeping = Keeping(ratings, desk)
     place = Place(ratings, serving, sessions, access, limiter, addresses, shelf, desk, keeping, withdrawals)
+    page = page_of(place, has_models=models is not None)
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +76,8 @@ def make_app(
     tell_faults(app)
     for router in (
         _health(ratings),
-        pages(place),
+        pages(place, page),
+        *([promotions(place, models, page)] if models else []),
         api(place),
         pictures(place),
         *([events(place, outcomes)] if outcomes else []),

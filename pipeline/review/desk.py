@@ -94,11 +94,16 @@ class Desk:
         self._counted: dict[str, list[Counted]] = {}
         self._good_until, self._took_s, self._lock = 0.0, 0.0, threading.Lock()
 
-    def batches(self, me: Reviewer) -> list[Listed]:
-        """Those that need somebody first."""
-        mine = self._ratings.counts(me.name)
-        listed = [self._listed(batch, rows, mine.get(batch, 0)) for batch, rows in self._progress().items()]
+    def batches(self, me: Reviewer, segment: str | None = None) -> list[Listed]:
+        """Those that need somebody first. segment: only of it; empty: of none."""
+        mine, found = self._ratings.counts(me.name), self._progress().items()
+        some = [(batch, rows) for batch, rows in found if segment is None or any(r.segment == segment for r in rows)]
+        listed = [self._listed(batch, rows, mine.get(batch, 0)) for batch, rows in some]
         return sorted(listed, key=lambda one: (one.is_done, one.order, one.id))
+
+    def segments(self) -> list[str]:
+        """That batches are for; empty is for nobody in particular."""
+        return sorted({one.segment for rows in self._progress().values() for one in rows})
 
     def batch(self, name: str, me: Reviewer) -> Listed:
         """Raises Refusal where it is not in review."""

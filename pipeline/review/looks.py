@@ -27,6 +27,7 @@ def _templates() -> Environment:
     made = pages_in(PAGES)
     made.globals["static"] = _static
     made.filters["share"] = lambda share: "–" if share is None else f"{share:.0%}"
+    made.filters["figure"] = lambda value: f"{value:.4g}"
     return made
 
 

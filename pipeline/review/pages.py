@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from pipeline.review.pictures import page_policy
 from pipeline.review.place import Place
 from pipeline.review.sessions import new_session
 
+Shown = Callable[..., HTMLResponse]
 Batch = Annotated[str, InPath(pattern=r"^[0-9a-f]{16}$")]
 JUDGING = (
     ("A", "accept"),
@@ -39,21 +41,33 @@ SUGGESTED = ("blurred", "off class", "cut off", "odd colours", "favourite")
 WRONG = Fault(error="no reviewer has this name and token")
 
 
-def pages(place: Place) -> APIRouter:
-    router = APIRouter(default_response_class=HTMLResponse, responses=told_pages(303, 404))
-    _add_login(router, place)
+def page_of(place: Place, has_models: bool) -> Shown:
+    """Makes a page of a template for who is asking. has_models: there is a page of those that wait for a person."""
 
     def page(request: Request, asking: Asking, template: str, **values: object) -> HTMLResponse:
-        can_leave = place.access.can_leave(asking.session)
-        told = {"me": asking.reviewer, "csrf": place.sessions.csrf(asking.session), "can_leave": can_leave, **values}
+        can_leave, csrf = place.access.can_leave(asking.session), place.sessions.csrf(asking.session)
+        told = {"me": asking.reviewer, "csrf": csrf, "can_leave": can_leave, "has_models": has_models, **values}
         made = shown(template, told)
         place.sessions.keep(request, made, asking.session)
         return made
 
+    return page
+
+
+def pages(place: Place, page: Shown) -> APIRouter:
+    router = APIRouter(default_response_class=HTMLResponse, responses=told_pages(303, 404))
+    _add_login(router, place)
+
     @router.get("/")
-    def batches(request: Request, asking: Asking = Depends(place.access.asking)) -> Response:
-        listed = place.desk.batches(asking.reviewer)
-        return page(request, asking, "batches.html", title="Batches to review", batches=listed)
+    def batches(
+        request: Request,
+        segment: Annotated[str | None, Query(max_length=500)] = None,
+        asking: Asking = Depends(place.access.asking),
+    ) -> Response:
+        """segment: batches for it only; empty: those that are for nobody in particular."""
+        listed, segments = place.desk.batches(asking.reviewer, segment), place.desk.segments()
+        told = {"title": "Batches to review", "batches": listed, "segments": segments, "segment": segment}
+        return page(request, asking, "batches.html", **told)
 
     @router.get("/batches/{batch}")
     def judge(

@@ -1,6 +1,6 @@
 """The review page on its real server, in a process that can be killed: python -m tests.browser.review_server ROOT PORT.
 
-ROOT holds the batches (store/), what was said (review.db) and what signs.
+ROOT is a workspace that also holds the batches (store/), what was said (review.db) and what signs.
 """
 
 from __future__ import annotations
@@ -54,8 +54,9 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "tests.browser.review_server", str(self._root), str(self.port)]
+        mine = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}  # this process's
         with (self._root / "server.log").open("a") as log:
-            self._process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, cwd=REPOSITORY, env=mine, stdout=log, stderr=log)
         for _ in range(600):
             try:
                 if httpx.get(f"{self.url}/healthz", timeout=5).status_code == 200:
@@ -92,9 +93,11 @@ def serving(root: Path) -> Iterator[Server]:
 def main() -> None:
     import logging
 
+    from flows.candidates import Candidates
     from pipeline.review.app import make_app, serve
     from pipeline.review.serving import Serving, secret_of
     from pipeline.review.withdrawals import withdrawer
+    from tests.contract.waiting import NAME
 
     logging.basicConfig(level=logging.DEBUG)
     root, port = Path(sys.argv[1]), int(sys.argv[2])
@@ -102,7 +105,8 @@ def main() -> None:
     settings = Serving(secret=secret_of(root / "review-secret"), review=Review(quorum=20), local="owner")
     withdraw = withdrawer(lambda bucket: store, signer, signer.certificates)
     with ratings_in(root) as ratings:
-        serve(make_app(ratings, lambda bucket: store, settings, withdraw), "127.0.0.1", port)
+        app = make_app(ratings, lambda bucket: store, settings, withdraw, models=Candidates(root, NAME))
+        serve(app, "127.0.0.1", port)
 
 
 if __name__ == "__main__":

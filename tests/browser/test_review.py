@@ -20,6 +20,7 @@ from pipeline.values import Batch
 from tests.browser.review_server import Server, enroll, ratings_in, serving, store_in
 from tests.browser.test_gallery import BROWSER
 from tests.contract.delivering import delivered
+from tests.contract.waiting import NAME, registry_of, with_waiting
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
@@ -32,6 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Batch]:
     root = tmp_path_factory.mktemp("made")
     _, batch = delivered(root, lambda bucket: store_in(root), channels=3, part_items=15)
     enroll(root, batch)
+    with_waiting(root)
     return root, batch
 
 
@@ -385,6 +387,19 @@ def test_a_token_lets_in_and_a_third_opinion_settles(server: Server, wide: Page,
     assert token not in server.log()
 
 
+def test_a_model_that_waits_is_promoted(server: Server, phone: Page, root: Path) -> None:
+    phone.goto(server.url)
+    phone.get_by_role("link", name="Models").tap()
+    phone.get_by_role("link", name="Samples and figures").tap()
+    expect(phone.get_by_text("nfd 0.81")).to_be_visible()
+    phone.go_back()
+    phone.get_by_label("Why").fill("its strokes are cleaner")
+    phone.get_by_role("button", name="Promote v2").tap()
+    expect(phone.get_by_text("approved by owner")).to_be_visible()
+    champion = registry_of(root).champion(NAME)
+    assert champion and champion.version == 2
+
+
 def expect_login(page: Page, server: Server, batch: Batch) -> None:
     """A reviewer who was just added is known within a second."""
     for _ in range(20):
@@ -411,6 +426,9 @@ def test_no_fault_of_accessibility(
 
     page.goto(server.url)
     check("batches")
+    page.goto(f"{server.url}/models")
+    expect(page.get_by_role("button", name="Promote v2")).to_be_visible()
+    check("models")
     opened(page, server, batch)
     check("an item")
     for key in "ar4":

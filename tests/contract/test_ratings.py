@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -61,6 +61,15 @@ def test_a_verdict_counts_once_and_a_later_one_in_its_place(ratings: Ratings) ->
     assert ratings.tallies()[()].accepted == 2
     assert [told.kind for told in ratings.history(item(2))] == ["verdict", "verdict"]
     assert [v.accepted for _, v in ratings.judged()] == [True, True]
+
+
+def test_counted_by_day_and_since_a_moment(ratings: Ratings) -> None:
+    late = datetime(2026, 5, 4, 23, 30, tzinfo=timezone(timedelta(hours=-2)))  # the next day in UTC
+    said = [verdict(1), verdict(2, accepted=False), verdict(3, accepted=None, tags=("blurred",)), verdict(4, at=late)]
+    ratings.record(said, list("abcd"))
+    told = {day.isoformat(): (tally.judged, tally.accepted) for day, tally in ratings.by_day().items()}
+    assert told == {"2026-05-04": (2, 1), "2026-05-05": (1, 1)}
+    assert [ratings.verdicts_after(at) for at in (None, AT, late)] == [4, 1, 0]
 
 
 def test_undone_the_one_before_counts_again_and_then_none(ratings: Ratings) -> None:

@@ -456,3 +456,18 @@ def test_every_answer_is_one_that_the_schema_declares(made: tuple[Path, Batch], 
 
             ask()
     assert statuses[200] and statuses[404] and not statuses[500], statuses
+
+
+def test_batches_by_segment(made: tuple[Path, Batch], ratings: Ratings) -> None:
+    one, other = served(made, ratings), "f" * 16
+    asking = client(one)
+    assert "every segment" not in asking.get("/").text
+    (known,) = [told for told in items_of(one.store, one.batch) if told.place == 0]
+    ratings.enroll(
+        other, [known.model_copy(update={"item": f"{other}-{0:08d}", "batch": other, "segment": "a & b"})], 0
+    )
+    time.sleep(1.1)
+    assert 'href="/?segment=a%20%26%20b"' in asking.get("/").text
+    for segment, shown, hidden in (("a & b", other, one.batch.id), ("", one.batch.id, other)):
+        text = asking.get("/", params={"segment": segment}).text
+        assert f"/batches/{shown}" in text and f"/batches/{hidden}" not in text

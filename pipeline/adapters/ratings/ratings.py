@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, datetime
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -226,6 +227,14 @@ class Ratings:
         """See `reading.judged`."""
         with self._read() as connection:
             yield from reading.judged(connection, since, sampled)
+
+    def verdicts_after(self, at: datetime | None) -> int:
+        with self._read() as connection:
+            return reading.verdicts_after(connection, at)
+
+    def by_day(self) -> dict[date, Tally]:
+        with self._read() as connection:
+            return reading.by_day(connection)
 
     def chosen(self, since: int = 0) -> list[Choice]:
         with self._read() as connection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, case, exists, func, select
@@ -24,6 +24,7 @@ from pipeline.adapters.ratings.tables import (
 )
 from pipeline.reviews import Choice, Enrolled, Outcome, Tally, Verdict
 
+LIKED = 0.5  # a liking above it is for the item
 WINDOW = 4  # times as many as are asked for, of which each reviewer sees others first
 FACTS = tuple(Enrolled.model_fields)
 
@@ -141,6 +142,21 @@ def judged(connection: Connection, since: int, sampled: bool | None) -> Iterator
         asked = asked.where(items.c.sampled.is_(sampled))
     for row in connection.execution_options(yield_per=1000).execute(asked):
         yield _enrolled(row), Verdict.model_validate_json(row.body)
+
+
+def verdicts_after(connection: Connection, at: datetime | None) -> int:
+    """How many count now that were given after it; None: all."""
+    asked = select(func.count()).select_from(verdicts)
+    return int(connection.scalar(asked if at is None else asked.where(verdicts.c.at > at.astimezone(UTC))) or 0)
+
+
+def by_day(connection: Connection) -> dict[date, Tally]:
+    """Verdicts that like an item or not, by the day in UTC on which they were given."""
+    at = func.timezone("UTC", verdicts.c.at) if connection.dialect.name == "postgresql" else verdicts.c.at
+    day = func.date(at)
+    asked = select(day, func.count(), _sum(verdicts.c.liking > LIKED)).where(verdicts.c.liking.is_not(None))
+    rows = connection.execute(asked.group_by(day))
+    return {date.fromisoformat(str(when)): Tally(judged=count, accepted=liked) for when, count, liked in rows}
 
 
 def chosen(connection: Connection, since: int) -> list[Choice]:
