@@ -121,11 +121,21 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set right first what killed runs left: history, Prefect, MLflow.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Say what of the environment works, what does not, and the remedy."""
     from flows.doctor import diagnose
     from pipeline.settings import workspace
 
+    if repair:
+        from flows.running import repaired
+
+        for line in repaired(prepare()):
+            print(line, file=sys.stderr)
     checks = diagnose(workspace())
     if as_json:
         print(json.dumps([vars(check) for check in checks], indent=1))
@@ -142,14 +152,19 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def up(as_json: Json = False) -> None:
-    """Start the local services with their pages and print their addresses."""
+def up(
+    schedules: Annotated[
+        bool, typer.Option(help="Run what is due by the clock; else only what is triggered or asked for.")
+    ] = True,
+    as_json: Json = False,
+) -> None:
+    """Start all of it here, to run by itself: the servers with their pages, a worker, and what is scheduled for it."""
     with stdout_for_json(as_json) as write:
-        from flows import services, wiring
-
         root = prepare()
-        started = services.up(root, ("s3", "prefect", "mlflow"))
-        wiring.point_versions(root, next(service for service in started if service.name == "s3"))
+        from flows.standing import stand_up
+
+        _announce("starting local services")
+        started = stand_up(root, schedules)
         told = [{"name": service.name, "url": service.url} for service in started]
         write(json.dumps(told, indent=1) if as_json else "\n".join(f"{s.name:<8} {s.url}" for s in started))
 
@@ -164,20 +179,6 @@ def down(as_json: Json = False) -> None:
         stopped = [service.name for service in stop(workspace())]
         lines = [f"{name:<8} stopped" for name in stopped] or ["nothing was running"]
         write(json.dumps({"stopped": stopped}, indent=1) if as_json else "\n".join(lines))
-
-
-@app.command()
-def serve() -> None:
-    """Have Prefect run what is scheduled or triggered here: rounds of feedback, and retraining; until it is stopped."""
-    from flows import wiring
-
-    root = prepare()
-    with wiring.environment_for_run(root, ("s3", "prefect")) as services:
-        services.wait(timeout_s=120)
-        from flows.serving import serve_workspace
-
-        _announce(f"serving {root}: a round of feedback an hour, retraining when asked for (stop it with Ctrl-C)")
-        serve_workspace(root)
 
 
 @app.command()

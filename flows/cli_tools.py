@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from pipeline.errors import GenloopError, ParamsError, SourceError
 
+LOOK_S = 1.0
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
@@ -55,17 +57,23 @@ def _relative(source: str, root: Path) -> str:
 class only_run:
     """One run a workspace at a time; a second one is refused."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, wait_s: float = 0.0) -> None:
+        """wait_s: for the one that is at work, at most."""
+        self.until = time.monotonic() + wait_s
         (root / "var").mkdir(exist_ok=True)
         self.file = (root / "var/run.lock").open("w")
 
     def __enter__(self) -> None:
         import fcntl
 
-        try:
-            fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise GenloopError("another run is at work here", remedy="wait for it, or use another workspace") from None
+        while True:
+            try:
+                return fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= self.until:
+                    remedy = "wait for it, or use another workspace"
+                    raise GenloopError("another run is at work here", remedy=remedy) from None
+            time.sleep(LOOK_S)
 
     def __exit__(self, *error: object) -> None:
         self.file.close()

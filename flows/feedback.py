@@ -12,9 +12,9 @@ from flows import wiring
 from flows.batches import champion_of
 from flows.canary import compared
 from flows.enrolling import enroll_new
+from flows.events import RETRAIN_ASKED, tell
 from flows.gathering import facts_of
 from flows.learning import learned
-from flows.retraining import ask_to_retrain
 from pipeline.feedback.decide import NextStep, decide
 from pipeline.feedback.facts import Facts
 from pipeline.feedback.outcome import outcome_of
@@ -95,7 +95,7 @@ def feedback(workspace: Path, params: Params) -> Told:
         inputs = {**facts.model_dump(mode="json"), INSIDE: sorted(ratings.known()), "canary": canary}
         number = ratings.log_decision(inputs, step.model_dump(mode="json"))
     if step.action == "retrain":
-        ask_to_retrain(workspace, "; ".join(reason.text for reason in step.reasons))
+        tell(RETRAIN_ASKED, workspace, {"why": "; ".join(reason.text for reason in step.reasons)})
     return Told(
         number=number,
         enrolled=enrolled,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import getpass
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows import wiring
+from flows.events import RETRAIN_ASKED, tell
 from flows.staleness import bring_up_to_date, note_as_collected
 from pipeline import stages
 from pipeline.adapters.versions import Versions
@@ -24,9 +24,6 @@ from pipeline.errors import GenloopError
 from pipeline.files import write_json
 from pipeline.progress import bar
 from pipeline.settings import Params
-
-if TYPE_CHECKING:
-    pass
 
 EVENTS = Path("runs/events")
 WHOLE = 64  # digits of a hash
@@ -67,15 +64,10 @@ def _validated(workspace: Path, params: Params) -> str:
 
 
 def _ask_for_training(workspace: Path, proof: Proof) -> None:
-    """An event as a file, and to the Prefect that is named, for what is scheduled there to react to."""
-    told = {"event": "genloop.retraining.asked", "why": f"{proof.items} items were forgotten", "proof": proof.id}
+    """An event, also as a file."""
+    told = {"event": RETRAIN_ASKED, "why": f"{proof.items} items were forgotten", "proof": proof.id}
     write_json(workspace / EVENTS / f"{proof.id}.json", told | {"at": proof.at, "models": proof.models})
-    if "PREFECT_API_URL" in os.environ:
-        from prefect.events import emit_event
-        from prefect.events.worker import EventsWorker
-
-        emit_event(told["event"], {"prefect.resource.id": "genloop.dataset"}, payload=told)
-        EventsWorker.drain_all(timeout=5)
+    tell(RETRAIN_ASKED, workspace, told)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The three servers: how each is called, what is in its environment, and whether it answers."""
+"""The local servers: how each is called, what is in its environment, and whether it answers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ import os
 import secrets
 import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
 from flows import prefect_schema
+from flows.names import name_of
 from flows.records import Service
 from pipeline.errors import ServiceError
 from pipeline.files import write_new
 from pipeline.settings import Environment
 
-PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000}
-HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health"}
+PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000, "review": 8080, "worker": 8090}
+HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health", "review": "/healthz", "worker": "/health"}
+POOL = "cpu"
+HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}  # an automation takes a run without them for dead
 
 
 def command(workspace: Path, name: str, port: int) -> list[str]:
@@ -29,6 +33,11 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
         (var / "s3" / Environment().bucket).mkdir(parents=True, exist_ok=True)
         options = ["--addr", f"127.0.0.1:{port}", "--dir-cache-time", "1s"]
         return [str(rclone()), "serve", "s3", *options, str(var / "s3")]
+    if name == "review":
+        return [sys.executable, "-m", "flows.cli", "review", "--port", str(port)]
+    if name == "worker":
+        pool = ["--pool", POOL, "--type", "process", "--name", name_of(workspace), "--install-policy", "never"]
+        return [sys.executable, "-m", "prefect", "worker", "start", *pool, "--with-healthcheck"]
     address = ["--host", "127.0.0.1", "--port", str(port)]
     if name == "prefect":
         (var / "prefect").mkdir(parents=True, exist_ok=True)
@@ -41,8 +50,10 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
     return [sys.executable, "-m", "mlflow", "server", *address, *places, "--workers", "1"]
 
 
-def environment(workspace: Path, name: str, s3: Service | None) -> dict[str, str]:
-    """The environment without what would lead the server astray, telemetry off; `s3` is the shared one."""
+def environment(workspace: Path, name: str, port: int, shared: Mapping[str, Service]) -> dict[str, str]:
+    """The environment without what would lead the server astray, telemetry off. shared: servers that are up."""
+    if name in ("review", "worker"):
+        return _of_work(workspace, port, shared)
     astray = ("RCLONE_",) if name == "s3" else ("PREFECT_API_", "PREFECT_PROFILE", "MLFLOW_TRACKING_")
     base = {key: value for key, value in os.environ.items() if not key.startswith(astray)}
     base |= {"DO_NOT_TRACK": "true", "PYTHONUNBUFFERED": "1"}
@@ -57,7 +68,18 @@ def environment(workspace: Path, name: str, s3: Service | None) -> dict[str, str
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         }
     jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight more processes, for evaluations of LLMs
-    return base | jobs | (s3_environment(workspace, s3) if s3 else {})
+    return base | jobs | (s3_environment(workspace, shared["s3"]) if "s3" in shared else {})
+
+
+def _of_work(workspace: Path, port: int, shared: Mapping[str, Service]) -> dict[str, str]:
+    """Of what works on the workspace; it finds the embedded S3 itself."""
+    told = {"GENLOOP_WORKSPACE": str(workspace), "GENLOOP_DEPLOYMENT": name_of(workspace), "DO_NOT_TRACK": "true"}
+    told |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
+    told |= {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+    told |= {"PREFECT_HOME": str(workspace / "var" / "prefect"), **HEARTBEATS}
+    if "prefect" in shared:
+        told["PREFECT_API_URL"] = f"{shared['prefect'].url}/api"
+    return dict(os.environ) | told
 
 
 def answers(service: Service) -> bool:

@@ -151,8 +151,8 @@ def _start(workspace: Path, name: str, owner: int = 0) -> Record:
     known = records.read(workspace)
     preferred = 0 if owner else servers.PORTS[name]  # only `up` is for people who know the number
     port = processes.free_port(preferred, reuse=name != "prefect")  # Prefect's own look at its port is as strict
-    shared_s3 = next((record.service for record in known if record.name == "s3" and not record.owner), None)
-    command, environment = servers.command(workspace, name, port), servers.environment(workspace, name, shared_s3)
+    shared = {record.name: record.service for record in known if not record.owner}
+    command, environment = servers.command(workspace, name, port), servers.environment(workspace, name, port, shared)
     log = workspace / "var" / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     process = processes.spawn(command, environment, log, private=bool(owner))

@@ -160,6 +160,13 @@ class Registry:
             self.client.set_tag(run, "bundle", bundle)
         self.client.set_terminated(run, "FINISHED" if bundle else "FAILED")
 
+    def end_killed_trainings(self) -> list[str]:
+        """End those that are said to run; their names. To be called where none is at work."""
+        found = self.client.search_runs([self.experiment], "attributes.status = 'RUNNING' and tags.training != ''")
+        for run in found:
+            self.client.set_terminated(run.info.run_id, "KILLED")
+        return [str(run.info.run_name) for run in found]
+
     def _find_run(self, filter_string: str) -> str | None:
         found = self.client.search_runs([self.experiment], filter_string, max_results=1)
         return str(found[0].info.run_id) if found else None

@@ -182,7 +182,7 @@ def test_models_and_batches_of_it_are_told(workspace: Path) -> None:
     notice = store.get(f"batches/{batch}/notices/{proof['id']}.json")
     assert notice and json.loads(notice)["items"] == 1
     event = json.loads((workspace / f"runs/events/{proof['id']}.json").read_text())
-    assert event["event"] == "genloop.retraining.asked" and event["models"] == ["generator v1"]
+    assert event["event"] == "genloop.retrain.asked" and event["models"] == ["generator v1"]
     for path in ("data/shards", "data/pictures", "runs/reports", "runs/train", "runs/evaluators"):
         assert not (workspace / path).exists(), path
     assert not stands(workspace, pixels(7).tobytes())
