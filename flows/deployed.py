@@ -18,6 +18,9 @@ from prefect.states import Completed
 
 from flows.cli_tools import only_run, prepare_at
 from flows.events import SNAPSHOT_MADE, tell
+from flows.notices import tell_people
+from flows.summary import ModelSummary
+from pipeline.errors import GenloopError
 from pipeline.settings import Params, load_params
 
 PATIENCE_S = 6 * 3600.0  # a training may be at work
@@ -43,6 +46,7 @@ def whole_loop(workspace: str) -> State[None]:
 
     with _workspace(workspace) as (root, params):
         summary = looped(root, params, time.perf_counter(), wait_s=PATIENCE_S)
+        _tell_of(root, summary.model)
         return Completed(message=summary.model.decision)
 
 
@@ -56,6 +60,7 @@ def retrain(workspace: str, why: str = "by hand") -> None:
     resumed = (flow_run.run_count or 1) > 1
     with _workspace(workspace) as (root, params):
         summary = looped(root, params, time.perf_counter(), listen=not resumed, wait_s=PATIENCE_S)
+        _tell_of(root, summary.model)
     if summary.model.awaits:
         from prefect.flow_runs import suspend_flow_run
 
@@ -77,10 +82,26 @@ def feedback_due(workspace: str) -> State[None]:
 
     with _workspace(workspace) as (root, params):
         told = feedback_round(root, params)
+        if told.step.action == "review":
+            tell_people(root, "reviews are wanted", "; ".join(reason.text for reason in told.step.reasons))
         return Completed(message=f"decision {told.number}: {told.step.action}")
 
 
 @contextmanager
 def _workspace(workspace: str) -> Iterator[tuple[Path, Params]]:
+    """People are told of what fails: nobody sits before it."""
     root = prepare_at(Path(workspace))
-    yield root, load_params(root / "params.yaml")
+    try:
+        yield root, load_params(root / "params.yaml")
+    except GenloopError as error:
+        tell_people(root, f"{flow_run.flow_name} failed: {error.what}", f"{error}")
+        raise
+
+
+def _tell_of(root: Path, model: ModelSummary) -> None:
+    """What became of a training, where that is a person's business."""
+    if model.awaits:
+        text = f"{model.decision}. Its samples and figures are on the review page, below Models."
+        tell_people(root, f"{model.name} v{model.version} waits for your word", text)
+    elif not model.promoted and model.alias == "challenger":
+        tell_people(root, f"{model.name} v{model.version} failed its gates", model.decision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,11 +13,23 @@ from pipeline.errors import ServiceError
 if TYPE_CHECKING:
     from httpx import Client
 
+BUSY, PAUSES_S = 503, (0.5, 1.0, 2.0, 4.0, 8.0)
+
 
 @contextmanager
 def prefect_api(prefect: Service) -> Iterator[Client]:
-    """Raises ServiceError for an answer that is none."""
+    """Raises ServiceError for an answer that is none; a server whose database is busy is asked again."""
     import httpx
+
+    class Patient(httpx.HTTPTransport):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            for pause_s in PAUSES_S:
+                answer = super().handle_request(request)
+                if answer.status_code != BUSY:
+                    return answer
+                answer.close()
+                time.sleep(pause_s)
+            return super().handle_request(request)
 
     def check(response: httpx.Response) -> None:
         if response.is_error:
@@ -28,7 +41,11 @@ def prefect_api(prefect: Service) -> Iterator[Client]:
 
     try:
         with httpx.Client(
-            base_url=f"{prefect.url}/api", trust_env=False, timeout=60, event_hooks={"response": [check]}
+            base_url=f"{prefect.url}/api",
+            transport=Patient(),
+            trust_env=False,
+            timeout=60,
+            event_hooks={"response": [check]},
         ) as client:
             yield client
     except httpx.HTTPError as error:

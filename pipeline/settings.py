@@ -234,6 +234,7 @@ class Environment(BaseSettings):
     mlflow_uri: str = ""
     feedback_url: SecretStr = SecretStr("")
     events_secret: SecretStr = SecretStr("")
+    notify: SecretStr = SecretStr("")  # addresses, by spaces, see pipeline/adapters/notices.py
     dvc_push: bool = True
     processes: Annotated[int, Field(ge=0)] = 0
     tombstone_key: SecretStr = SecretStr("")

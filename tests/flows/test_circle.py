@@ -28,7 +28,7 @@ SETTINGS = {
     "promote.approval": "human",
     "batches.samples.count": "200",
     "batches.samples.filters": "{copies: 0, odd: 1, confidence: 0, alike: true}",
-    "feedback.deciding": "{verdicts: 100, accepted: 0.6, drift: 1000, cool_down_hours: 0, hours: 100, money: 100}",
+    "feedback.deciding": "{verdicts: 100, accepted: 0.0, drift: 1000, cool_down_hours: 0, hours: 100, money: 100}",
     "feedback.adapting.holdout": "0.2",
 }
 THICK = 0.7  # quantile of the ink of what is made at first

@@ -16,9 +16,9 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import yaml
 from prefect.cli.deploy._models import PrefectYamlModel
 from prefect.flows import Flow, load_flow_from_entrypoint
+from ruamel.yaml import YAML
 
 from flows import deploying, events
 from flows.names import name_of, tag_of
@@ -31,7 +31,8 @@ from tests.flows.command import NO_FILTERS, command, genloop
 ROOT = Path(__file__).parents[2]
 SMALL = ["train.images_seen=6400", "evaluate.classifier_steps=10", "evaluate.tstr_images=100", NO_FILTERS]
 SMALL += ["batches.samples.count=20", "promote.gates={nfd: {at_most: 1000000.0}}", "promote.slack={}"]
-DEPLOYED = yaml.safe_load(deploying.DEPLOYMENTS.read_text())["deployments"]
+RAW = YAML(typ="safe").load(deploying.DEPLOYMENTS.read_text())
+DEPLOYED = RAW["deployments"]
 
 pytestmark = pytest.mark.xdist_group("ports")
 
@@ -46,9 +47,8 @@ def test_what_is_deployed_can_be_called(told: dict[str, Any]) -> None:
 
 
 def test_prefect_knows_every_key_of_the_file() -> None:
-    raw = yaml.safe_load(deploying.DEPLOYMENTS.read_text())
-    read = PrefectYamlModel.model_validate(raw)
-    for told, one in zip(raw["deployments"], read.deployments, strict=True):
+    read = PrefectYamlModel.model_validate(RAW)
+    for told, one in zip(DEPLOYED, read.deployments, strict=True):
         assert set(told) <= set(type(one).model_fields)
 
 
