@@ -17,9 +17,10 @@ import httpx
 from flows import prefect_schema
 from flows.names import name_of
 from flows.records import Service
+from pipeline.adapters.databases import is_database, with_driver
 from pipeline.errors import ServiceError
 from pipeline.files import write_new
-from pipeline.settings import Environment
+from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry
 
 PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000, "review": 8080, "worker": 8090}
 HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health", "review": "/healthz", "worker": "/health"}
@@ -41,12 +42,12 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
     address = ["--host", "127.0.0.1", "--port", str(port)]
     if name == "prefect":
         (var / "prefect").mkdir(parents=True, exist_ok=True)
-        prefect_schema.provide(var / "prefect" / "prefect.db")
+        if not Environment().prefect_database_url.get_secret_value():
+            prefect_schema.provide(var / "prefect" / "prefect.db")
         return [sys.executable, "-m", "prefect", "server", "start", *address, "--analytics-off"]
     artifacts = var / "mlartifacts"
     artifacts.mkdir(parents=True, exist_ok=True)
-    store = ["--backend-store-uri", f"sqlite:///{var / 'mlflow.db'}", "--default-artifact-root", str(artifacts)]
-    places = [*store, "--artifacts-destination", str(artifacts)]
+    places = ["--default-artifact-root", str(artifacts), "--artifacts-destination", str(artifacts)]
     return [sys.executable, "-m", "mlflow", "server", *address, *places, "--workers", "1"]
 
 
@@ -64,11 +65,22 @@ def environment(workspace: Path, name: str, port: int, shared: Mapping[str, Serv
         home = workspace / "var" / "prefect"
         return base | {
             "PREFECT_HOME": str(home),
-            "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'prefect.db'}",
+            "PREFECT_API_DATABASE_CONNECTION_URL": _prefect_database(home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         }
     jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # eight more processes, for evaluations of LLMs
+    jobs["MLFLOW_BACKEND_STORE_URI"] = _mlflow_database(workspace)  # not as an option, which all users of a machine see
     return base | jobs | (s3_environment(workspace, shared["s3"]) if "s3" in shared else {})
+
+
+def _prefect_database(home: Path) -> str:
+    asked = Environment().prefect_database_url.get_secret_value()
+    return with_driver(asked, "asyncpg") if asked else f"sqlite+aiosqlite:///{home / 'prefect.db'}"
+
+
+def _mlflow_database(workspace: Path) -> str:
+    asked = configured_registry()
+    return with_driver(asked, "psycopg") if is_database(asked) else f"sqlite:///{workspace / LOCAL_REGISTRY}"
 
 
 def _of_work(workspace: Path, port: int, shared: Mapping[str, Service]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import httpx
 from pydantic import ValidationError
 
 from flows import services
+from pipeline.adapters.databases import with_driver
 from pipeline.adapters.registry import MANNERS, Registry
 from pipeline.adapters.store import ObjectSettings, S3Store
 from pipeline.errors import ParamsError, ServiceError
@@ -164,7 +165,8 @@ def ratings(workspace: Path) -> Ratings:
     from pipeline.adapters.ratings import open_ratings
 
     (workspace / "var").mkdir(exist_ok=True)
-    return open_ratings(Environment().feedback_url.get_secret_value() or f"sqlite:///{workspace / LOCAL_FEEDBACK}")
+    asked = Environment().feedback_url.get_secret_value()
+    return open_ratings(with_driver(asked, "psycopg") if asked else f"sqlite:///{workspace / LOCAL_FEEDBACK}")
 
 
 def ratings_if_any(workspace: Path) -> AbstractContextManager[Ratings | None]:

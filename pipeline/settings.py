@@ -232,6 +232,7 @@ class Environment(BaseSettings):
     s3_tags: str = ""
     s3_multipart_mb: Annotated[int, Field(ge=8, le=5120)] = 32  # what pipeline/adapters/store/settings.py takes
     mlflow_uri: str = ""
+    prefect_database_url: SecretStr = SecretStr("")
     feedback_url: SecretStr = SecretStr("")
     events_secret: SecretStr = SecretStr("")
     notify: SecretStr = SecretStr("")  # addresses, by spaces, see pipeline/adapters/notices.py

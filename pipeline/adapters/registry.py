@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.databases import is_database, shown, with_driver
 from pipeline.errors import ServiceError
 from pipeline.values import ModelVersion, Scorecard
 
@@ -33,7 +34,7 @@ class Registry:
             os.environ.setdefault(name, value)
         import mlflow
 
-        self._mlflow = mlflow
+        self._mlflow, uri = mlflow, with_driver(uri, "psycopg")
         if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
             _make_database(mlflow, Path(uri.removeprefix(SQLITE)))
         mlflow.set_tracking_uri(uri)
@@ -41,12 +42,13 @@ class Registry:
         self.client: Any = mlflow.MlflowClient(uri)
         try:
             found = self.client.get_experiment_by_name(EXPERIMENT)
-            location = artifacts.resolve().as_uri() if uri.startswith(SQLITE) else None
+            location = artifacts.resolve().as_uri() if is_database(uri) else None
             self.experiment: str = (
                 found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifact_location=location)
             )
         except Exception as error:
-            raise ServiceError(f"MLflow did not answer: {error}", where=uri, remedy="`genloop doctor`") from error
+            told = " ".join(str(error).split())[:300]
+            raise ServiceError(f"MLflow did not answer: {told}", where=shown(uri), remedy="`genloop doctor`") from error
 
     def champion(self, name: str) -> ModelVersion | None:
         return self.by_alias(name, "champion")

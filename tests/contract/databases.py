@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
+import socket
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -29,6 +32,32 @@ def postgres_server() -> Iterator[str]:
             yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
         finally:
             server.cleanup()
+
+
+@contextmanager
+def installed_postgres() -> Iterator[str]:
+    """The same of this machine's own PostgreSQL, which has extensions too; skips where there is none."""
+    if not (tool := shutil.which("pg_config")):
+        pytest.skip("no PostgreSQL is installed here")
+    programs = Path(subprocess.run([tool, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
+    user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}  # it refuses to be root's
+    with tempfile.TemporaryDirectory(prefix="postgres-") as folder, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        if user:
+            shutil.chown(folder, "nobody", "nogroup")
+        data = f"{folder}/data"
+        make = [programs / "initdb", "-D", data, "-U", "genloop", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+        free.close()
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        control = [programs / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log"]
+        start = [*control, "-o", options, "start"]
+        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+        try:
+            yield f"postgresql+psycopg://genloop@127.0.0.1:{port}/postgres"
+        finally:
+            stop = [*control, "-m", "immediate", "stop"]
+            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
 
 
 @pytest.fixture(scope="session")
