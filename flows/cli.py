@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows import batch_cli
+from flows import batch_cli, clean_cli
 from flows.cli_tools import Json, is_locked, prepare, read_params, show, stdout_for_json
 from flows.data_cli import data
 from flows.feedback_cli import feedback, review, reviewer
@@ -31,6 +31,8 @@ for command in (
     batch_cli.regenerate,
     batch_cli.withdraw,
     batch_cli.promote,
+    clean_cli.clean,
+    clean_cli.hold,
     review,
 ):
     app.command()(command)

@@ -71,6 +71,7 @@ class only_run:
                 return fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= self.until:
+                    self.file.close()
                     remedy = "wait for it, or use another workspace"
                     raise GenloopError("another run is at work here", remedy=remedy) from None
             time.sleep(LOOK_S)

@@ -13,7 +13,7 @@ from pipeline import decisions
 from pipeline.adapters.versions import Versions
 from pipeline.collect.door import OWN
 from pipeline.dataset.diff import Difference, difference
-from pipeline.dataset.history import Version, parts_of, version_of, versions
+from pipeline.dataset.history import Version, check_kept, parts_of, version_of, versions
 from pipeline.dataset.lookup import rows_by_hash
 from pipeline.dataset.record import SNAPSHOT, record
 from pipeline.errors import ParamsError
@@ -44,6 +44,7 @@ def restore(workspace: Path, params: Params, name: str) -> Version:
     It stands until the sources change, or `update` is asked to follow them again.
     """
     wanted = version_of(workspace, name)
+    check_kept(wanted)
     Versions(workspace).restore("collect", SNAPSHOT, wanted.stored.model_dump())
     note_as_collected(workspace, params)
     bring_up_to_date(workspace, "validate")
@@ -51,8 +52,9 @@ def restore(workspace: Path, params: Params, name: str) -> Version:
 
 
 def push(workspace: Path) -> int:
-    """Send every version to DVC's remote; how many files it lacked."""
-    stored = [stored.md5 for version in versions(workspace) for stored in (version.stored, version.docs) if stored]
+    """Send every version that is kept to DVC's remote; how many files it lacked."""
+    kept = [version for version in versions(workspace) if not version.dropped]
+    stored = [stored.md5 for version in kept for stored in (version.stored, version.docs) if stored]
     return Versions(workspace).push_folders(stored)
 
 

@@ -30,7 +30,7 @@ WHOLE = 64  # digits of a hash
 
 
 def dry_run(workspace: Path, asked: Wanted) -> Plan:
-    with _services(workspace) as (registry, stores), _told() as tell:
+    with reached(workspace) as (registry, stores), told_by_bar("forget") as tell:
         return planned(workspace, asked, registry, stores, tell)
 
 
@@ -42,7 +42,7 @@ def forget(workspace: Path, params: Params, asked: Wanted, why: str) -> tuple[Pr
     now = datetime.now(UTC)
     name = f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
     proof = Proof(id=name, at=now.isoformat(timespec="seconds"), by=getpass.getuser(), why=why, items=asked.items)
-    with _services(workspace) as (registry, stores), _told() as tell:
+    with reached(workspace) as (registry, stores), told_by_bar("forget") as tell:
         done = erase(workspace, asked, proof, registry, stores, tell)
         if done.models:
             _ask_for_training(workspace, done)
@@ -71,7 +71,7 @@ def _ask_for_training(workspace: Path, proof: Proof) -> None:
 
 
 @contextmanager
-def _services(workspace: Path) -> Iterator[tuple[Any, Any]]:
+def reached(workspace: Path) -> Iterator[tuple[Any, Any]]:
     """The registry and the batches' store; DVC's remote aimed at the S3 of this moment, where it was aimed at one."""
     with wiring.environment_for_run(workspace, ("s3",)) as services:
         services.wait()
@@ -82,6 +82,6 @@ def _services(workspace: Path) -> Iterator[tuple[Any, Any]]:
 
 
 @contextmanager
-def _told() -> Iterator[Any]:
-    with bar("forget", "") as show:
+def told_by_bar(title: str) -> Iterator[Any]:
+    with bar(title, "") as show:
         yield lambda what: show(0, None, what)

@@ -15,6 +15,7 @@ from pipeline.errors import ParamsError
 from pipeline.feedback_params import Feedback, Review
 from pipeline.files import write_text
 from pipeline.orders import NAME, BatchOrder, Mix
+from pipeline.retention_params import Retention
 from pipeline.values import Positive, Share, Value
 
 LOCAL_REGISTRY, LOCAL_FEEDBACK, SIGNING = Path("var/mlflow.db"), Path("var/feedback.db"), Path("var/signing")
@@ -206,6 +207,7 @@ class Params(Value):
     review: Review = Review()
     feedback: Feedback = Feedback()
     costs: Costs = Costs()
+    retention: Retention = Retention()
 
 
 class Environment(BaseSettings):

@@ -7,13 +7,21 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from pipeline.errors import ServiceError
 
 FOLDER = ".dir"
 CACHE = "cache"
+
+
+class Told(NamedTuple):
+    """Of an object. at: when it was put there."""
+
+    size: int
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,14 @@ class Objects:
         """Ids; one that ends in `.dir` is a folder's."""
         with _answering(self.where):
             return sorted(set(self._odb.all()))
+
+    def told(self) -> dict[str, Told]:
+        """Size and time of all of them."""
+        oids = self.all()
+        with _answering(self.where):
+            found = self._odb.fs.info([self._odb.oid_to_path(oid) for oid in oids], return_exceptions=True)
+            pairs = zip(oids, found, strict=True)
+            return {oid: _told(one) for oid, one in pairs if not isinstance(one, FileNotFoundError)}
 
     @contextmanager
     def open(self, oid: str) -> Iterator[IO[bytes]]:
@@ -70,6 +86,16 @@ def places(workspace: Path) -> list[Objects]:
         except DvcException as error:
             raise ServiceError(str(error), where=name, remedy="mend or remove it: `dvc remote list`") from error
     return found
+
+
+def _told(info: Any) -> Told:
+    """Of what fsspec tells; where that has no time, it is as young as can be."""
+    if isinstance(info, Exception):
+        raise info
+    at = info.get("LastModified", info.get("mtime"))
+    if isinstance(at, int | float):
+        at = datetime.fromtimestamp(at, UTC)
+    return Told(int(info.get("size") or 0), at if isinstance(at, datetime) else datetime.now(UTC))
 
 
 @contextmanager

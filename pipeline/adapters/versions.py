@@ -119,6 +119,21 @@ class Versions:
         with replacing(self._root / "dvc.lock") as temporary:
             self._yaml().dump(lock, temporary)
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """While inside, no command of DVC changes anything here. Raises ServiceError where one is at work."""
+        from dvc.lock import LockError
+
+        try:
+            lock = self._repo.lock
+            lock.lock()
+        except LockError as error:
+            raise ServiceError(str(error), where=str(self._root), remedy="wait for it, then run again") from error
+        try:
+            yield
+        finally:
+            lock.unlock()
+
     def _lock(self) -> Any:
         return self._yaml().load(self._root / "dvc.lock")
 

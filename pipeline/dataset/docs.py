@@ -27,7 +27,7 @@ def _checks(store: Versions, version: Version, out: Path) -> str:
     """Where a version's docs begin, from `out`; empty where they are lost."""
     folder = out / f"{version.number:06}"
     if not folder.exists():
-        if version.docs is None:
+        if version.docs is None or version.dropped:
             return ""
         try:
             files = store.files(version.docs.md5)

@@ -27,7 +27,7 @@ class Version(Value):
 
     added, removed and relabelled: items, against the version before it; None where that one's files are lost.
     near_copies: accepted items that look like another one; docs: what was checked. forgotten: items that it had and
-    were erased since; was: its ids before that.
+    were erased since; was: its ids before that. dropped: when its files were let go, ISO 8601, or empty.
     """
 
     number: int
@@ -51,6 +51,7 @@ class Version(Value):
     forgotten: int = 0
     was: tuple[str, ...] = ()
     docs: Stored | None = None
+    dropped: str = ""
 
     @property
     def ids(self) -> set[str]:
@@ -74,7 +75,7 @@ def add_version(workspace: Path, version: Version) -> None:
 
 
 def rewrite_version(workspace: Path, version: Version) -> None:
-    """In place of the one of that number: only where some of it had to be forgotten."""
+    """In place of the one of that number: only where some of it had to be forgotten, or its files are let go."""
     write_text(_path(workspace, version), _text(version))
 
 
@@ -87,9 +88,17 @@ def _text(version: Version) -> str:
 
 
 def parts_of(store: Versions, version: Version) -> dict[str, Path]:
-    """The files of a version's parts, by name. Raises GenloopError where they are lost."""
+    """The files of a version's parts, by name. Raises GenloopError where they are lost, or were let go."""
+    check_kept(version)
     files = store.files(version.stored.md5)
     return {name.removeprefix("parts/"): path for name, path in files.items() if name.startswith("parts/")}
+
+
+def check_kept(version: Version) -> None:
+    """Raises GenloopError where its files were let go."""
+    if version.dropped:
+        what = f"version {version.number} was cleaned up at {version.dropped}: its files are not kept any more"
+        raise GenloopError(what, remedy="`genloop data tag` and `genloop hold` keep others from that")
 
 
 def tags(workspace: Path) -> dict[str, int]:
@@ -99,7 +108,9 @@ def tags(workspace: Path) -> dict[str, int]:
 
 
 def tag(workspace: Path, name: str, version: Version) -> None:
-    """Raises GenloopError where the name could be taken for a version, or stands for another one already."""
+    """Raises GenloopError where the name could be taken for a version, or stands for another one already, or the
+    version's files were let go."""
+    check_kept(version)
     if not name or name.isdigit() or name == "latest" or name.strip() != name:
         raise GenloopError(f"{name!r} can't be a version's name", remedy="give a word that is no number")
     known = tags(workspace)

@@ -92,11 +92,13 @@ def _picture(workspace: Path, row: dict[str, Any]) -> Path:
 
 
 def versions_with(workspace: Path, sha256: str) -> list[int]:
-    """Numbers of the versions that an item is in; a part that several share is read once."""
+    """Numbers of the versions that are kept and that an item is in; a part that several share is read once."""
     import pyarrow.parquet as pq
 
     store, looked, found = Versions(workspace), dict[str, bool](), []
     for version in versions(workspace):
+        if version.dropped:
+            continue
         files = parts_of(store, version)
         for name, path in files.items():
             if name not in looked:

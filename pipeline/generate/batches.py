@@ -13,6 +13,8 @@ from pipeline.generate.order import Order
 from pipeline.values import Batch
 
 COMMIT, MANIFEST, RECORD, WITHDRAWN = "_COMMITTED.json", "manifest.json", "record.json", "withdrawn.json"
+CLEANED = "cleaned.json"  # of a batch that was let go by retention
+TRACE = (RECORD, WITHDRAWN, CLEANED)  # what is left of it then, and what is in notices/
 STARTED, EXCLUDED = "started.json", "excluded.json"  # of a batch that is being made
 INDEX = "index/"  # in the environment's bucket: a small object for each batch, wherever that lies
 
@@ -29,6 +31,11 @@ def notices(batch: Batch) -> str:
     return f"{home(batch)}/notices/"
 
 
+def is_trace(name: str) -> bool:
+    """Whether an object of a batch, by its name there, stays whatever becomes of the batch."""
+    return name in TRACE or name.startswith("notices/")
+
+
 def committed(store: Store, order: Order) -> Batch | None:
     """The batch, where this very order was delivered before."""
     found = store.get(f"{order.home}/{COMMIT}")
@@ -37,6 +44,11 @@ def committed(store: Store, order: Order) -> Batch | None:
 
 def is_committed(store: Store, batch: Batch) -> bool:
     return store.head(f"{home(batch)}/{COMMIT}") is not None
+
+
+def is_cleaned(store: Store, batch: Batch) -> bool:
+    """Whether retention let it go, but for its record."""
+    return store.head(f"{home(batch)}/{CLEANED}") is not None
 
 
 def batches(stores: Stores, but: Collection[str] = ()) -> Iterator[Batch]:

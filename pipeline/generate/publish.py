@@ -16,6 +16,7 @@ from pipeline.adapters.store import Store
 from pipeline.alike import Looks
 from pipeline.errors import BatchError, WithdrawnError
 from pipeline.generate.batches import (
+    CLEANED,
     COMMIT,
     EXCLUDED,
     MANIFEST,
@@ -51,13 +52,17 @@ Tell = Callable[[int], None]  # items that are done
 def deliver(
     stores: Stores, order: Order, at: Workplace, provenance: Provenance, prices: Costs, tell: Tell = lambda done: None
 ) -> Batch:
-    """Raises BatchError where filters left too few, nothing is visible then; WithdrawnError where it was taken back."""
+    """Raises BatchError where filters left too few, nothing is visible then; WithdrawnError where it was taken back,
+    or cleaned up."""
     done = committed(at.store, order)
     if done:
         return done
     if at.store.get(f"{order.home}/{WITHDRAWN}"):
         remedy = "it does not come back; another seed makes another batch"
         raise WithdrawnError("this batch was withdrawn", where=at.store.uri(order.home), remedy=remedy)
+    if at.store.get(f"{order.home}/{CLEANED}"):
+        remedy = "its record stands for it; another seed makes another batch"
+        raise WithdrawnError("this batch was cleaned up", where=at.store.uri(order.home), remedy=remedy)
     at = replace(at, made_at=_begun(at.store, order))
     receipts = _made(order, at, {}, tell)
     excluded = _excluded(at.store, order, receipts)

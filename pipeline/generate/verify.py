@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pipeline.adapters.store import Store
 from pipeline.errors import GenloopError
 from pipeline.generate.batches import (
+    CLEANED,
     COMMIT,
     EXCLUDED,
     RECORD,
@@ -21,6 +22,7 @@ from pipeline.generate.batches import (
     Stores,
     find_batch,
     home,
+    is_cleaned,
     is_committed,
 )
 from pipeline.generate.find import row_of
@@ -31,13 +33,14 @@ from pipeline.marks.trust import Untrusted
 from pipeline.values import Batch, Value
 
 OWN = ("receipts/", "notices/")  # not of the release: how it was made, and what was noted since
-LOOSE = (COMMIT, RECORD, WITHDRAWN, STARTED, EXCLUDED)
+LOOSE = (COMMIT, RECORD, WITHDRAWN, CLEANED, STARTED, EXCLUDED)
 CONNECTIONS = 8
 
 
 class FileVerdict(Value):
     """ours: signed by one of our certificates; altered: since it was signed. status: of its batch, where that is found:
-    committed, withdrawn, or unknown. same: whether these are the very bytes that were delivered; None where not known.
+    committed, withdrawn, cleaned (only its record is left), or unknown. same: whether these are the very bytes that
+    were delivered; None where not known.
     """
 
     ours: bool
@@ -86,6 +89,9 @@ def verify_file(data: bytes, certificates: bytes, stores: Stores | None) -> File
     try:
         batch = find_batch(stores, mark.claim.batch)
         store = stores(batch.bucket)
+        if is_cleaned(store, batch):
+            status = _status_of_cleaned(read_release(store, batch, certificates), mark.claim.item)
+            return found.model_copy(update={"status": status})
         row = row_of(store, batch, mark.claim.item)
     except GenloopError:
         return found
@@ -109,6 +115,9 @@ def verify_batch(
         return BatchVerdict(batch=batch.id, objects=0, items=0, status=_status(committed), problems=tuple(problems))
     if (told.batch.id, told.order.id) != (batch.id, batch.id):
         problems.append(f"{RECORD}: of another batch, {told.batch.id}")
+    if not committed and is_cleaned(store, batch):
+        items, problems_ = told.batch.items, tuple(problems)
+        return BatchVerdict(batch=batch.id, objects=0, items=items, status="cleaned", problems=problems_)
     problems += _altered(store, base, told.objects, tell)
     there = {key.removeprefix(f"{base}/") for key in store.keys(f"{base}/")}
     extra = sorted(name for name in there - told.objects.keys() if name not in LOOSE and not name.startswith(OWN))
@@ -128,6 +137,10 @@ def read_release(store: Store, batch: Batch, certificates: bytes) -> Release:
     if data is None:
         raise Untrusted("the record is lost", where=store.uri(f"{home(batch)}/{RECORD}"))
     return Release.model_validate(verify_json(data, certificates))
+
+
+def _status_of_cleaned(told: Release, item: str) -> str:
+    return "withdrawn" if any(one.item in ("", item) for one in told.withdrawn) else "cleaned"
 
 
 def told_record(committed: bytes) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.adapters.store.interface import Head, check_expiry, check_key, check_range
+from pipeline.adapters.store.interface import Head, Listed, check_expiry, check_key, check_range
 from pipeline.errors import ServiceError
 from pipeline.files import replacing, write_new
 
@@ -58,9 +59,14 @@ class FolderStore:
         return (key for key, _ in self.files(prefix))
 
     def files(self, prefix: str) -> Iterator[tuple[str, int]]:
+        return ((key, size) for key, size, _ in self.listed(prefix))
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
         files = (path for path in self.folder.rglob("*") if path.is_file() and not path.name.startswith("."))
         found = ((path.relative_to(self.folder).as_posix(), path) for path in files)
-        yield from sorted((key, path.stat().st_size) for key, path in found if key.startswith(prefix))
+        for key, path in sorted(pair for pair in found if pair[0].startswith(prefix)):
+            told = path.stat()
+            yield Listed(key, told.st_size, datetime.fromtimestamp(told.st_mtime, UTC))
 
     def is_conditional(self) -> bool:
         return True

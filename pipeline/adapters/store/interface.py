@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import NamedTuple, Protocol
 
 KEY_BYTES = 1024  # S3's own limit
@@ -14,6 +15,14 @@ class Head(NamedTuple):
 
     size: int
     etag: str
+
+
+class Listed(NamedTuple):
+    """at: when it was written, as the store has it."""
+
+    key: str
+    size: int
+    at: datetime
 
 
 class Store(Protocol):
@@ -51,6 +60,10 @@ class Store(Protocol):
 
     def files(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Keys and sizes in bytes, in order of the keys."""
+        ...
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        """The same, and when each was written."""
         ...
 
     def is_conditional(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.adapters.store import lifecycle
 from pipeline.adapters.store.asking import Bucket, Lost, Refusal
 from pipeline.adapters.store.failures import NO_S3, Failure
-from pipeline.adapters.store.interface import Head, check_expiry, check_key, check_range
+from pipeline.adapters.store.interface import Head, Listed, check_expiry, check_key, check_range
 from pipeline.adapters.store.settings import PART_BYTES, ObjectSettings
 from pipeline.errors import ServiceError
 
@@ -103,10 +103,14 @@ class S3Store:
         return (key for key, _ in self.files(prefix))
 
     def files(self, prefix: str) -> Iterator[tuple[str, int]]:
+        return ((key, size) for key, size, _ in self.listed(prefix))
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
         token: dict[str, str] = {}
         while True:
             page = self._bucket.call("list_objects_v2", Prefix=prefix, **token)
-            yield from ((entry["Key"], entry["Size"]) for entry in page.get("Contents", ()))
+            for entry in page.get("Contents", ()):
+                yield Listed(entry["Key"], entry["Size"], entry["LastModified"])
             if not page["IsTruncated"]:
                 return
             following = page.get("NextContinuationToken")

@@ -1,0 +1,1 @@
+"""What there is, what of it may go, and its removal."""
