@@ -43,7 +43,7 @@ def things(workspace: Path, runs: Mapping[Key, Key]) -> Iterator[Thing]:
             key = Key("checkpoints" if folder == stages.CHECKPOINTS else "pages", name)
             yield _thing(key, path, frozenset({runs[key]} if key in runs else ()), folder.as_posix())
     for path in _torn(workspace):
-        yield _thing(Key("temporary", path.relative_to(workspace).as_posix()), path)
+        yield _thing(Key("temporary", path.relative_to(workspace).as_posix()), path, time="st_ctime")
 
 
 def remove(workspace: Path, key: Key) -> None:
@@ -57,10 +57,11 @@ def remove(workspace: Path, key: Key) -> None:
     shutil.rmtree(aside)
 
 
-def _thing(key: Key, path: Path, needs: frozenset[Key] = frozenset(), group: str = "") -> Thing:
+def _thing(key: Key, path: Path, needs: frozenset[Key] = frozenset(), group: str = "", time: str = "st_mtime") -> Thing:
+    """time: of a file; what is being copied may have the one of what it is a copy of already, but not as its ctime."""
     files = [Path(folder) / name for folder, _, names in os.walk(path) for name in names] if path.is_dir() else [path]
     told = [file.lstat() for file in files] or [path.lstat()]
-    at = datetime.fromtimestamp(max(one.st_mtime for one in told), UTC)
+    at = datetime.fromtimestamp(max(getattr(one, time) for one in told), UTC)
     return Thing(key, at, sum(one.st_size for one in told) if files else 0, needs, group=group)
 
 

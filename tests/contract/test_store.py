@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,8 @@ def test_what_is_listed_is_what_begins_so_with_its_size(store: Store) -> None:
     for key, size in (wanted | {"listed-not": 1, "other": 1}).items():
         store.put(key, bytes(size), "text/plain")
     assert list(store.files("listed/")) == sorted(wanted.items())
+    ages = [datetime.now(UTC) - listed.at for listed in store.listed("listed/")]
+    assert len(ages) == len(wanted) and all(abs(age) < timedelta(minutes=1) for age in ages)
     assert list(store.keys("listed/")) == sorted(wanted)
     assert list(store.keys("listed/z")) == ["listed/z/z/z"]
     assert list(store.keys("nowhere/")) == []

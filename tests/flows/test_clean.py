@@ -45,7 +45,6 @@ GOES = {
     "cache": 3,
     "checkpoints": 1,
     "pages": 2,
-    "temporary": 1,
 }
 
 
@@ -119,8 +118,8 @@ def check_cleaned(root: Path) -> None:
     assert {key.split("/")[1] for key in store.keys("batches/")} == {batch.id}
     assert verify_batch(store, batch, make_signer(SignerSettings(), root / SIGNING).certificates).good
     left = {path.relative_to(root).as_posix() for path in (root / "runs").rglob("*") if path.is_file()}
+    left = {name for name in left if "/." not in name}  # what was torn by a kill stays for two days
     assert left == {f"runs/reports/m{n}-x/report.html" for n in (1, 3)} | {"runs/feedback/new/1", "runs/cleaned.json"}
-    assert not list((root / "data").rglob("*"))
 
 
 def test_what_nothing_needs_goes_though_killed_midway(
@@ -129,7 +128,8 @@ def test_what_nothing_needs_goes_though_killed_midway(
     monkeypatch.setenv("GENLOOP_WORKSPACE", str(house))
     monkeypatch.chdir(house)
     before = files_of(house)
-    assert goes(clean.planned(house, params_of(house))) == GOES
+    would_go = clean.planned(house, params_of(house))
+    assert goes(would_go) == GOES and would_go.kinds["temporary"].why == {"younger than 2 days": 1}
     assert files_of(house) == before
     with only_run(house), pytest.raises(GenloopError, match="another run is at work here"):
         clean_cli.clean(dry_run=False, as_json=False)
@@ -152,7 +152,7 @@ def test_what_nothing_needs_goes_though_killed_midway(
         (1, "shutil.rmtree", "mlartifacts"),
         (2, "shutil.rmtree", "mlartifacts"),
         (1, "os.rename", "w/versions/"),
-        (1, "http.client.send", "dvc/files"),
+        (1, "os.remove", "far/files"),
         (1, "os.remove", "w/.dvc/cache/files"),
         (1, "os.rename", "runs/train"),
         (1, "shutil.rmtree", "runs/train"),
@@ -175,7 +175,7 @@ def test_tags_and_holds_keep_a_version_with_all_that_is_needed(
         clean_cli.hold("generator/2", why=" ", until="", release=False)
     clean_cli.hold("generator/2", why="a suit", until=day, release=False)
     assert f"model generator/2 is held until {day}: a suit" in capsys.readouterr().out
-    left = {kind: GOES[kind] for kind in ("unfinished", "preferences", "checkpoints", "temporary")}
+    left = {kind: GOES[kind] for kind in ("unfinished", "preferences", "checkpoints")}
     held = clean.planned(house, params)
     assert goes(held) == left | {"runs": 2, "pages": 1}
     assert held.kinds["models"].why == {"the champion": 1, "hold: a suit": 1, "needed by batches": 1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from pipeline.adapters.objects import Objects, Told
-from pipeline.adapters.references import Reference
+from pipeline.adapters.references import Reference, references
 from pipeline.adapters.tracked import CLEANED, TrackedRun, TrackedVersion
 from pipeline.dataset.history import Stored, Version
 from pipeline.dataset.holds import HOLDS, Hold, add_hold, holds, release, standing
@@ -260,7 +262,10 @@ def test_only_torn_writes_of_ours_are_taken_for_such(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12345")
-    found = {thing.key.name: thing.bytes for thing in local.things(tmp_path, {}) if thing.key.kind == "temporary"}
+        os.utime(path, (0, 0))  # as one that is being copied may have it
+    torn_ones = [thing for thing in local.things(tmp_path, {}) if thing.key.kind == "temporary"]
+    assert all(datetime.now(UTC) - thing.at < timedelta(hours=1) for thing in torn_ones)
+    found = {thing.key.name: thing.bytes for thing in torn_ones}
     assert found == {
         ".dvc.lock-abcd1234": 5,
         "data/.snapshot-abcd_123": 5,
@@ -301,3 +306,47 @@ def test_params_say_what_is_kept(tmp_path: Path) -> None:
         with pytest.raises(ParamsError) as caught:
             override_params(path, [pair])
         assert words in str(caught.value) and "\n" not in str(caught.value), str(caught.value)
+
+
+def git(folder: Path, *words: str) -> None:
+    name = ["-c", "user.name=me", "-c", "user.email=me@localhost", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *name, *words], cwd=folder, check=True, capture_output=True)
+
+
+def lock(oid: str) -> str:
+    return f"stages:\n  collect:\n    outs:\n    - path: data/snapshot\n      md5: {oid}\n      size: 1\n"
+
+
+def test_what_branches_and_tags_of_git_name_is_known(tmp_path: Path) -> None:
+    """Also where the workspace is a folder within the repository."""
+    root = tmp_path / "repository/within"
+    (root / "versions").mkdir(parents=True)
+    (root / "dvc.lock").write_text(lock("1.dir"))
+    assert [(one.name, one.lock) for one in references(root)] == [("dvc.lock", {"1.dir"})]
+    git(root.parent, "init", "-b", "main")
+    (root / "versions/000001.json").write_text(version(1, 9).model_dump_json())
+    git(root, "add", ".")
+    git(root, "commit", "-m", "one")
+    git(root, "tag", "-a", "release", "-m", "to be kept")
+    git(root, "checkout", "-b", "other")
+    (root / "dvc.lock").write_text(lock("2.dir"))
+    (root / "versions/000007.json").write_text(version(7, 9).model_dump_json())
+    git(root, "add", ".")
+    git(root, "commit", "-m", "two")
+    git(root, "checkout", "main")
+    (root / "dvc.lock").write_text(lock("3.dir"))
+    found = {one.name: one for one in references(root)}
+    assert {name: set(one.lock) for name, one in found.items()} == {
+        "dvc.lock": {"3.dir"},
+        "main": {"1.dir"},
+        "other": {"2.dir"},
+        "release": {"1.dir"},
+    }
+    looks = [place("cache", {"1.dir": {"a"}, "2.dir": {"b"}, "7.dir": {"c"}, "8.dir": {"d"}})]
+    known = [version(1, 100), version(2, 90)]
+    roots = dataset.roots(known, looks, list(found.values()), "", {})
+    decided = plan(inventory_of(dataset.things(known, looks), roots), STRICT, NOW)
+    assert {looks[0].key("8.dir"), looks[0].key("d")} == gone(decided)
+    (root / "dvc.lock").write_text("stages: [")
+    with pytest.raises(GenloopError, match=r"dvc.lock: can't be read"):
+        references(root)
