@@ -11,7 +11,7 @@ from typing import Literal
 from pipeline.adapters.registry import Registry
 from pipeline.dataset.history import Version, version_of, versions
 from pipeline.errors import GenloopError
-from pipeline.generate.batches import Stores, batches, find_batch, is_committed
+from pipeline.generate.batches import Stores, batches, find_batch, is_cleaned, is_committed
 from pipeline.generate.find import batch_of, is_item, row_of
 from pipeline.values import Batch, ModelVersion
 
@@ -88,8 +88,11 @@ class Walker:
         return line
 
     def _from_batch(self, batch: Batch) -> Lineage:
-        line = self._from_model(self._by_version(batch.model, batch.version), downwards=False)
-        line.focus = line.add(self._batch_node(batch), f"{batch.model} v{batch.version}")
+        model, title = self.registry.version(batch.model, batch.version), f"{batch.model} v{batch.version}"
+        line = self._from_model(model, downwards=False) if model else Lineage("")
+        if model is None:
+            line.add(Node("model", title, title, {"registry": "not there any more"}))
+        line.focus = line.add(self._batch_node(batch), title)
         return line
 
     def _from_model(self, model: ModelVersion, downwards: bool = True) -> Lineage:
@@ -151,9 +154,12 @@ class Walker:
         return Node("model", f"{model.name} v{model.version}", f"{model.name} v{model.version}", facts)
 
     def _batch_node(self, batch: Batch) -> Node:
-        there = is_committed(self.stores(batch.bucket), batch)
+        store = self.stores(batch.bucket)
+        status = (
+            "committed" if is_committed(store, batch) else "cleaned" if is_cleaned(store, batch) else "not committed"
+        )
         facts = {"order": batch.order, "items": f"{batch.items:,}", "uri": batch.uri}
-        return Node("batch", batch.id, batch.id, facts | {"status": "committed" if there else "not committed"})
+        return Node("batch", batch.id, batch.id, facts | {"status": status})
 
     def _model(self, found: re.Match[str]) -> ModelVersion:
         name, alias, *numbers = found.groups()

@@ -93,9 +93,6 @@ def roots(workspace: Path, known: Registered) -> Iterator[Root]:
             yield Root("of another name", this | {run_key(version.run)})
     here = _bundle_here(workspace)
     yield Root("stands in the workspace", frozenset(key(v) for v in known.models if v.tags["bundle"] == here))
-    for run in known.runs:
-        if run.tags.get(TRAINING) and (workspace / stages.CHECKPOINTS / run.tags[TRAINING]).exists():
-            yield Root("its checkpoints are kept", frozenset({run_key(run.id)}))
 
 
 def run_of_checkpoint(known: Registered) -> dict[Key, Key]:

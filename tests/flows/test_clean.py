@@ -22,15 +22,17 @@ from pipeline.adapters.store import FolderStore
 from pipeline.adapters.versions import Versions
 from pipeline.dataset import history
 from pipeline.dataset.history import check_kept, parts_of, version_of
+from pipeline.dataset.lineage import Walker
 from pipeline.errors import GenloopError, ParamsError, WithdrawnError
 from pipeline.files import sha256_file
-from pipeline.generate.batches import batches, home
+from pipeline.generate.batches import batches, home, note_batch
 from pipeline.generate.release import Withdrawal
 from pipeline.generate.verify import verify_batch, verify_file
 from pipeline.generate.withdraw import withdraw_batch
 from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.retention import delivered as retained
 from pipeline.settings import SIGNING, Params, load_params
+from pipeline.values import Batch
 from tests.contract.delivering import delivered
 from tests.flows.command import ROOT, command, genloop
 from tests.flows.house import moved
@@ -140,6 +142,11 @@ def test_what_nothing_needs_goes_though_killed_midway(
     assert not done["dry_run"] and done["names"]["pages"] == ["runs/feedback/old", "runs/reports/m2-x"]
     assert clean.planned(house, params_of(house)).things == 0
     check_cleaned(house)
+    registry = Registry(f"sqlite:///{house}/var/mlflow.db", house / "var/mlartifacts")
+    store = FolderStore(house / "var/s3/genloop")
+    note_batch(lambda bucket: store, Batch(id="f" * 16, uri="", items=1, model="generator", version=2))
+    line = Walker(house, registry, lambda bucket: store).walk("f" * 16)
+    assert line.nodes["generator v2"].facts == {"registry": "not there any more"}
 
 
 @pytest.mark.slow
