@@ -57,7 +57,8 @@ def show_log(versions: list[Any], names: dict[str, int]) -> None:
             str(version.number),
             version.at.replace("T", " ")[:16],
             *map(_count, counts),
-            f"{f'[b]{escape(tags)}[/b]: ' if tags else ''}{escape(version.why)} ({escape(version.by)})",
+            f"{f'[b]{escape(tags)}[/b]: ' if tags else ''}{escape(version.why)} ({escape(version.by)})"
+            + (f", cleaned up {version.dropped[:10]}" if version.dropped else ""),
         )
     show(table)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,11 +40,15 @@ class Objects:
 
     def told(self) -> dict[str, Told]:
         """Size and time of all of them."""
-        oids = self.all()
         with _answering(self.where):
-            found = self._odb.fs.info([self._odb.oid_to_path(oid) for oid in oids], return_exceptions=True)
-            pairs = zip(oids, found, strict=True)
-            return {oid: _told(one) for oid, one in pairs if not isinstance(one, FileNotFoundError)}
+            found = self._odb.fs.fs.find(self._odb.path, detail=True)
+            if not isinstance(found, dict):  # as DVC's own files of this machine are told of, without details
+                found = dict(_stats(found))
+        told = {}
+        for path, info in found.items():
+            with suppress(ValueError):  # what is no object of DVC's
+                told[self._odb.path_to_oid(path)] = _told(info)
+        return told
 
     @contextmanager
     def open(self, oid: str) -> Iterator[IO[bytes]]:
@@ -88,10 +93,17 @@ def places(workspace: Path) -> list[Objects]:
     return found
 
 
+def _stats(paths: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
+    """But of those that are gone by now."""
+    for path in paths:
+        with suppress(FileNotFoundError):
+            yield path, os.stat(path)
+
+
 def _told(info: Any) -> Told:
-    """Of what fsspec tells; where that has no time, it is as young as can be."""
-    if isinstance(info, Exception):
-        raise info
+    """Of what a file system tells; where that has no time, it is as young as can be."""
+    if isinstance(info, os.stat_result):
+        return Told(info.st_size, datetime.fromtimestamp(info.st_mtime, UTC))
     at = info.get("LastModified", info.get("mtime"))
     if isinstance(at, int | float):
         at = datetime.fromtimestamp(at, UTC)

@@ -242,6 +242,13 @@ def test_what_a_batch_is_is_told_by_its_marks(marks: tuple[str, ...], kind: str 
         assert Delivery("", one.home, {**trace, "notices/1.json": Object(1, NOW)}, one.batch).kind is None
 
 
+def test_a_batch_that_is_made_now_or_lacks_only_its_commit_is_left_alone() -> None:
+    found = [delivery(1, 100, 1, STARTED), delivery(2, 100, 1, STARTED, RECORD)]
+    for busy, goes in ((False, {found[0].key}), (True, set[Key]())):
+        inventory = inventory_of(delivered.things(found, lambda _: frozenset()), delivered.roots(found, busy))
+        assert gone(plan(inventory, STRICT, NOW)) == goes
+
+
 def test_only_torn_writes_of_ours_are_taken_for_such(tmp_path: Path) -> None:
     torn = [
         ".dvc.lock-abcd1234",
