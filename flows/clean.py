@@ -7,6 +7,7 @@ import getpass
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,8 @@ def clean(
         agree(_told(looked, decided, now, dry_run=True))
         with told_by_bar("clean") as tell:
             gone = Executor(workspace, looked, now, registry, stores, tell).execute(decided)
-    left = {thing.key: CHANGED for thing in decided.goes if thing not in gone}
+    went = {thing.key for thing in gone}
+    left = {thing.key: CHANGED for thing in decided.goes if thing.key not in went}
     done = _told(looked, Plan(tuple(gone), {**decided.stays, **left}), now, dry_run=False)
     write_json(workspace / RECEIPT, done.model_dump(mode="json"))
     return done
@@ -157,10 +159,9 @@ def _meant(workspace: Path, params: Params, what: str) -> tuple[Held, str]:
 
 
 def _told(looked: Looked, decided: Plan, now: datetime, dry_run: bool) -> Cleaned:
-    names: dict[Kind, tuple[str, ...]] = {}
-    for thing in decided.goes:
-        names[thing.key.kind] = (*names.get(thing.key.kind, ()), thing.key.name.lstrip("/"))
     kinds, at = tallies(looked.inventory, decided), now.isoformat(timespec="seconds")
+    by_kind = groupby(decided.goes, lambda thing: thing.key.kind)
+    names = {kind: tuple(thing.key.name.lstrip("/") for thing in some) for kind, some in by_kind}
     return Cleaned(at=at, dry_run=dry_run, kinds=kinds, names=names)
 
 

@@ -137,9 +137,10 @@ def _with_needs(things: Mapping[Key, Thing], stays: dict[Key, str]) -> None:
     open_ = list(stays)
     while open_:
         key = open_.pop()
-        for need in sorted(things[key].needs & things.keys() - stays.keys()):
-            stays[need] = f"needed by {key.kind}"
-            open_.append(need)
+        for need in sorted(things[key].needs):
+            if need in things and need not in stays:
+                stays[need] = f"needed by {key.kind}"
+                open_.append(need)
 
 
 def _ranks(things: Iterable[Thing]) -> dict[Key, int]:

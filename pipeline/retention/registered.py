@@ -89,8 +89,8 @@ def roots(workspace: Path, known: Registered) -> Iterator[Root]:
             yield Root(f"alias {alias}", this)
         if _awaits(version):
             yield Root("waits for a person's word", this)
-        if version.name not in (known.name, f"{known.name}-preference"):
-            yield Root("of another name", this | {run_key(version.run)})
+        if not _is_ours(version, known.name):
+            yield Root("not of this workspace", this | {run_key(version.run)})
     here = _bundle_here(workspace)
     yield Root("stands in the workspace", frozenset(key(v) for v in known.models if v.tags["bundle"] == here))
 
@@ -98,6 +98,13 @@ def roots(workspace: Path, known: Registered) -> Iterator[Root]:
 def run_of_checkpoint(known: Registered) -> dict[Key, Key]:
     """The run that goes on with a training."""
     return {checkpoint(run.tags[TRAINING]): run_key(run.id) for run in known.runs if run.tags.get(TRAINING)}
+
+
+def _is_ours(version: TrackedVersion, name: str) -> bool:
+    """Others register models too, under names of theirs or, by hand, under ours."""
+    return (version.name == name and "bundle" in version.tags) or (
+        version.name == f"{name}-preference" and PREFERENCE in version.tags
+    )
 
 
 def _awaits(version: TrackedVersion) -> bool:

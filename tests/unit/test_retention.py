@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ from pipeline.values import Batch
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+NOWHERE = Path("/nonexistent")
 STRICT = Retention(**dict.fromkeys(KINDS, Keep(days=40)))  # all that may go does
 
 
@@ -140,7 +142,7 @@ def delivery(number: int, days: int, model: int, *marks: str) -> Delivery:
 @given(some.data())
 def test_what_champion_tag_hold_and_committed_batches_need_stays(data: some.DataObject) -> None:
     """A house at random, and a policy by which all that may go does."""
-    root = Path("/nonexistent")
+    root = NOWHERE
     days, pick = some.integers(41, 200), some.integers(1, 6)
     numbers = list(range(1, 7))
     versions = [version(n, data.draw(days), "2026" if data.draw(some.booleans()) and n < 6 else "") for n in numbers]
@@ -215,8 +217,28 @@ def test_a_run_goes_with_its_version_and_what_was_begun_is_ended() -> None:
         (model(1, "s", 100), model(2, "s", 10)),
         (TrackedRun("r1", ago(5), 1), TrackedRun("r0", ago(5), 1, {CLEANED: "2026"}), TrackedRun("r9", ago(5), 1)),
     )
-    inventory = inventory_of(registered.things(Path("/nonexistent"), known, {}), ())
+    inventory = inventory_of(registered.things(NOWHERE, known, {}), ())
     assert gone(plan(inventory, STRICT, NOW)) == {model_key("generator", 1), run_key("r1"), run_key("r0")}
+
+
+def test_what_others_registered_stays_with_its_run() -> None:
+    theirs = [TrackedVersion(name, 1, ago(300), f"r{name}", tags) for name, tags in (("shop", {}), ("generator", {}))]
+    theirs.append(TrackedVersion("other", 1, ago(300), "rother", {"bundle": "b", "snapshot": "s1"}))
+    known = Registered("generator", tuple(theirs), tuple(TrackedRun(one.run, ago(300), 1) for one in theirs))
+    by_id = dataset.known_by_id([version(1, 300)])
+    things = [*registered.things(NOWHERE, known, by_id), *dataset.things([version(1, 300)], [])]
+    assert not gone(plan(inventory_of(things, registered.roots(NOWHERE, known)), STRICT, NOW))
+
+
+def test_a_large_house_is_planned_in_no_time() -> None:
+    folders = {f"{n}.dir": {f"{n}-{part}" for part in range(1000)} | {"shared"} for n in range(1, 31)}
+    known = [version(n, 300 - n) for n in range(1, 31)]
+    looks = [place("cache", folders)]
+    roots = dataset.roots(known, looks, [], "", {"a": 3})
+    inventory, began = inventory_of(dataset.things(known, looks), roots), time.process_time()
+    decided = plan(inventory, STRICT, NOW)
+    assert len(decided.goes) == 28 * 1002 and looks[0].key("shared") in decided.stays
+    assert time.process_time() - began < 5  # 0.3 s on a quiet machine
 
 
 @pytest.mark.parametrize(
