@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import PurePosixPath
-from typing import NamedTuple
 
-from pipeline.adapters.store import Store
-from pipeline.errors import GenloopError
+from pipeline.adapters.store import Listed, Store
+from pipeline.errors import GenloopError, ServiceError
 from pipeline.generate.batches import (
     CLEANED,
     COMMIT,
@@ -32,6 +32,8 @@ from pipeline.orders import BatchOrder
 from pipeline.retention.plan import Key, Kind, Root, Thing
 from pipeline.values import Batch, Value
 
+RECEIPTS = "receipts/"
+MARKS = (COMMIT, RECORD, WITHDRAWN, CLEANED, STARTED, RECEIPTS)
 ID = re.compile(r"[0-9a-f]{16}")
 BEING_MADE = "a batch is being made here"
 WHOLE = "has its record, but was never committed: the same order commits it"
@@ -46,19 +48,31 @@ class Cleaned(Value):
     bytes: int
 
 
-class Object(NamedTuple):
-    size: int
-    at: datetime
-
-
 @dataclass(frozen=True)
 class Delivery:
-    """What the store has of one batch, whatever became of it. objects: by their name below `home`."""
+    """What the store has of one batch, whatever became of it. marks: when those objects were written that tell what it
+    is; loose: how many objects are more than its trace, of so many bytes; newest: when the last of all was written."""
 
     bucket: str
     home: str
-    objects: Mapping[str, Object]
     batch: Batch | None
+    marks: Mapping[str, datetime]
+    loose: int
+    bytes: int
+    newest: datetime
+
+    @classmethod
+    def of(cls, bucket: str, home: str, batch: Batch | None, objects: Iterable[Listed]) -> Delivery:
+        """objects: their keys are names below `home`; there is one at least."""
+        marks, loose, size, newest = dict[str, datetime](), 0, 0, datetime.min.replace(tzinfo=UTC)
+        for one in objects:
+            mark = RECEIPTS if one.key.startswith(RECEIPTS) else one.key
+            if mark in MARKS:
+                marks[mark] = one.at
+            if not is_trace(one.key):
+                loose, size = loose + 1, size + one.size
+            newest = max(newest, one.at)
+        return cls(bucket, home, batch, marks, loose, size, newest)
 
     @property
     def id(self) -> str:
@@ -67,14 +81,13 @@ class Delivery:
     @property
     def kind(self) -> Kind | None:
         """None where nothing but the trace is left, or it is none of ours."""
-        if all(map(is_trace, self.objects)):
+        if not self.loose:
             return None
-        if COMMIT in self.objects:
+        if COMMIT in self.marks:
             return "batches"
-        if WITHDRAWN in self.objects or CLEANED in self.objects:
+        if self.marks.keys() & {WITHDRAWN, CLEANED}:
             return "withdrawn"
-        begun = STARTED in self.objects or any(name.startswith("receipts/") for name in self.objects)
-        return "unfinished" if begun else None
+        return "unfinished" if self.marks.keys() & {STARTED, RECEIPTS} else None
 
     @property
     def key(self) -> Key:
@@ -90,25 +103,31 @@ def deliveries(stores: Stores, orders: Mapping[str, BatchOrder], tell: Callable[
             listed[batch.id] = batch
     places = {(batch.bucket, batch.prefix) for batch in listed.values()}
     places |= {(order.bucket, order.prefix) for order in orders.values()}
-    return [one for place in sorted(places) for one in _deliveries(stores, *place, listed, tell)]
+    by_uri = {stores(bucket).uri(prefix): (bucket, prefix) for bucket, prefix in sorted(places)}
+    return [one for place in by_uri.values() for one in _deliveries(stores, *place, listed, tell)]
 
 
 def _deliveries(
     stores: Stores, bucket: str, prefix: str, listed: Mapping[str, Batch], tell: Callable[[str], None]
 ) -> Iterator[Delivery]:
-    store, found = stores(bucket), dict[str, dict[str, Object]]()
+    """Stores list in order, one batch after the other: of half a batch it would not be known what it is."""
+    store, seen = stores(bucket), set[str]()
     tell(store.uri(prefix))
-    for key, size, at in store.listed(f"{prefix}/"):
-        name, _, below = key.removeprefix(f"{prefix}/").partition("/")
-        if below and ID.fullmatch(name):
-            found.setdefault(name, {})[below] = Object(size, at)
-    for name, objects in found.items():
-        home = f"{prefix}/{name}"
-        batch = listed.get(name) or (_committed(store, home) if COMMIT in objects else None)
-        yield Delivery(bucket, home, objects, batch)
+    below = (one._replace(key=one.key.removeprefix(f"{prefix}/")) for one in store.listed(f"{prefix}/"))
+    for name, objects in groupby(below, lambda one: one.key.partition("/")[0]):
+        if name in seen:
+            raise ServiceError("it does not list in order", where=store.uri(prefix), remedy="look at that server")
+        seen.add(name)
+        if ID.fullmatch(name):
+            home = f"{prefix}/{name}"
+            named = (one._replace(key=one.key.partition("/")[2]) for one in objects)
+            found = Delivery.of(bucket, home, listed.get(name), named)
+            if COMMIT in found.marks and found.batch is None:
+                found = replace(found, batch=_committed(store, home))
+            yield found
 
 
-def _committed(store: Store, home: str) -> Batch | None:
+def _committed(store: Store, home: str) -> Batch:
     """As the commit object tells, of one that the index does not have."""
     try:
         return Batch.model_validate(json.loads(store.get(f"{home}/{COMMIT}") or b"")["batch"])
@@ -130,18 +149,16 @@ def things(found: list[Delivery], needs: Callable[[Delivery], frozenset[Key]]) -
     for one in found:
         if one.kind is None:
             continue
-        sizes = sum(object_.size for name, object_ in one.objects.items() if not is_trace(name))
-        marks = [mark for mark in (COMMIT, WITHDRAWN, CLEANED) if mark in one.objects]
-        at = one.objects[marks[0]].at if marks else max(object_.at for object_ in one.objects.values())
+        at = next((one.marks[mark] for mark in (COMMIT, WITHDRAWN, CLEANED) if mark in one.marks), one.newest)
         group = one.batch.order if one.batch and one.kind == "batches" else ""
         wanted = needs(one) if one.kind != "unfinished" else frozenset[Key]()
-        yield Thing(one.key, at, sizes, wanted, group=group, begun=CLEANED in one.objects)
+        yield Thing(one.key, at, one.bytes, wanted, group=group, begun=CLEANED in one.marks)
 
 
 def roots(found: list[Delivery], busy: bool) -> Iterator[Root]:
     """busy: whether a batch is being made in this workspace."""
     unfinished = [one for one in found if one.kind == "unfinished"]
-    yield Root(WHOLE, frozenset(one.key for one in unfinished if RECORD in one.objects))
+    yield Root(WHOLE, frozenset(one.key for one in unfinished if RECORD in one.marks))
     if busy:
         yield Root(BEING_MADE, frozenset(one.key for one in unfinished))
 
@@ -158,8 +175,8 @@ def clean(stores: Stores, thing: Thing, at: str) -> bool:
         if there.keys() & {COMMIT, RECORD} or any(one.at > thing.at for one in there.values()):
             return False
         for some in (
-            [name for name in gone if name.startswith("receipts/")],
-            [name for name in gone if not name.startswith("receipts/") and name != STARTED],
+            [name for name in gone if name.startswith(RECEIPTS)],
+            [name for name in gone if not name.startswith(RECEIPTS) and name != STARTED],
             [STARTED],
         ):
             store.delete([f"{home}/{name}" for name in some])

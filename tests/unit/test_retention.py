@@ -15,6 +15,7 @@ from hypothesis import strategies as some
 
 from pipeline.adapters.objects import Objects, Told
 from pipeline.adapters.references import Reference, references
+from pipeline.adapters.store import Listed
 from pipeline.adapters.tracked import CLEANED, TrackedRun, TrackedVersion
 from pipeline.dataset.history import Stored, Version
 from pipeline.dataset.holds import HOLDS, Hold, add_hold, holds, release, standing
@@ -24,7 +25,7 @@ from pipeline.generate.batches import CLEANED as CLEANED_MARK
 from pipeline.generate.batches import COMMIT, RECORD, STARTED, WITHDRAWN
 from pipeline.retention import dataset, delivered, local, registered
 from pipeline.retention.dataset import Place
-from pipeline.retention.delivered import Delivery, Object
+from pipeline.retention.delivered import Delivery
 from pipeline.retention.inventory import _held
 from pipeline.retention.plan import KINDS, Inventory, Key, Plan, Root, Thing, inventory_of, plan, tallies
 from pipeline.retention.registered import Registered, model_key, run_key
@@ -134,8 +135,8 @@ def model(number: int, snapshot: str, days: int, *aliases: str, **tags: str) -> 
 
 def delivery(number: int, days: int, model: int, *marks: str) -> Delivery:
     batch = Batch(id=f"{number:016x}", uri="", items=1, model="generator", version=model, order="shop")
-    objects = {name: Object(5, ago(days)) for name in (*marks, "data/part")}
-    return Delivery("", f"batches/{batch.id}", objects, batch)
+    objects = [Listed(name, 5, ago(days)) for name in (*marks, "data/part")]
+    return Delivery.of("", f"batches/{batch.id}", batch, objects)
 
 
 @settings(max_examples=60, deadline=None)
@@ -259,9 +260,8 @@ def test_what_a_batch_is_is_told_by_its_marks(marks: tuple[str, ...], kind: str 
     assert [thing.begun for thing in delivered.things([one], lambda _: frozenset())] == (
         [CLEANED_MARK in marks] if kind else []
     )
-    trace = {name: object_ for name, object_ in one.objects.items() if name not in ("data/part", COMMIT, STARTED)}
-    if RECORD in trace:
-        assert Delivery("", one.home, {**trace, "notices/1.json": Object(1, NOW)}, one.batch).kind is None
+    trace = [Listed(name, 5, NOW) for name in (RECORD, WITHDRAWN, CLEANED_MARK, "notices/1.json")]
+    assert Delivery.of("", one.home, one.batch, trace).kind is None
 
 
 def test_a_batch_that_is_made_now_or_lacks_only_its_commit_is_left_alone() -> None:
