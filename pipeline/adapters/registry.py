@@ -136,7 +136,7 @@ class Registry:
                 )
         self._ensure_model(name)
         version = self.client.create_model_version(
-            name, info.model_uri, run.info.run_id, tags={"bundle": card.model, **tags}
+            name, info.model_uri, run.info.run_id, tags={"bundle": card.model, **tags}, model_id=info.model_id
         )
         self.client.set_registered_model_alias(name, "challenger", str(version.version))
         return _value(version, "challenger", card.model)
