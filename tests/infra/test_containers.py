@@ -155,6 +155,16 @@ def test_commands_are_ones_that_the_programs_take(name: str) -> None:
         check_command(words)
 
 
+def test_what_the_readme_types_is_taken() -> None:
+    blocks = re.findall(r"```\n(.*?)```", (INFRA / "README.md").read_text(), re.S)
+    typed = re.findall(r"\bgenloop (?:init|run|reviewer add)[^\n\"&#]*", "\n".join(blocks))
+    assert len(typed) == 5
+    for line in typed:
+        check_command(line.split())
+    named = re.findall(r"compose.yaml (?:run --rm|exec) (\S+)", "\n".join(blocks))
+    assert named and set(named) <= SERVICES.keys()
+
+
 @pytest.mark.parametrize("words", [["genloop", "revue"], ["genloop", "review", "--prot", "8080"]])
 def test_a_wrong_command_would_be_seen(words: list[str]) -> None:
     with pytest.raises(Exception, match=r"(?i)no such option|revue"):
