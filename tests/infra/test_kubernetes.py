@@ -179,8 +179,10 @@ def test_nothing_goes_in_or_out_but_what_is_named(overlay: str) -> None:
     assert policies["nothing"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     entered = [name for name, spec in policies.items() for rule in spec.get("ingress", []) if rule]
     assert entered == ["to-review"] and policies["to-review"]["podSelector"]["matchLabels"] == {"app": "review"}
-    blocks = [to["ipBlock"] for rule in policies["to-services"]["egress"] for to in rule["to"] if "ipBlock" in to]
-    assert all(block["except"] for block in blocks) and len(blocks) == 2
+    names, rest = policies["to-services"]["egress"]
+    assert {port["port"] for port in names["ports"]} == {53} and {port["port"] for port in rest["ports"]} == {443, 5432}
+    assert ["169.254.0.0/16"] in [to["ipBlock"]["except"] for to in rest["to"]], "a cloud gives keys there"
+    assert all(to["ipBlock"]["except"] for to in rest["to"])
     assert all(
         rule.get("ports") for spec in policies.values() for way in ("ingress", "egress") for rule in spec.get(way, [])
     )
