@@ -54,7 +54,7 @@ class Shelf:
         self._opened: dict[str, Opened] = {}
         self._parts: OrderedDict[tuple[str, int], Files] = OrderedDict()
         self._small: OrderedDict[str, Picture] = OrderedDict()
-        self._lock, self._reading = threading.RLock(), threading.Lock()
+        self._lock, self._opening, self._reading = threading.RLock(), threading.Lock(), threading.Lock()
 
     def picture(self, item: str, small: bool = False) -> Picture | None:
         """None where the batch has it no more. Raises GenloopError for no item's name or an unknown batch."""
@@ -96,9 +96,17 @@ class Shelf:
 
     def _batch(self, name: str) -> Opened | None:
         """None where it is withdrawn. What is kept of it goes when it was committed anew since."""
+        if fresh := self._fresh(name):
+            return fresh
+        with self._opening:  # once for all who ask at a moment: it takes a second for a large batch
+            return self._fresh(name) or self._looked_at(name)
+
+    def _fresh(self, name: str) -> Opened | None:
         kept = self._opened.get(name)
-        if kept and time.monotonic() - kept.seen_at < FRESH_S:
-            return kept
+        return kept if kept and time.monotonic() - kept.seen_at < FRESH_S else None
+
+    def _looked_at(self, name: str) -> Opened | None:
+        kept = self._opened.get(name)
         batch = kept.batch if kept else find_batch(self._stores, name)
         store = self._stores(batch.bucket)
         commit, now = store.head(f"{home(batch)}/{COMMIT}"), time.monotonic()
