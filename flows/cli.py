@@ -172,6 +172,21 @@ def up(
 
 
 @app.command()
+def deploy(
+    schedules: Annotated[
+        bool, typer.Option(help="Run what is due by the clock; else only what is triggered or asked for.")
+    ] = True,
+) -> None:
+    """Have the Prefect server that PREFECT_API_URL names know what runs by itself; its workers do it."""
+    from flows.deploying import deploy as make
+    from flows.deploying import named_server
+
+    root = prepare()
+    make(root, named_server(), schedules, anew=True)
+    print("deployed; a worker of the pool `cpu` runs it: prefect worker start --pool cpu")
+
+
+@app.command()
 def down(as_json: Json = False) -> None:
     """Stop the local services."""
     with stdout_for_json(as_json) as write:

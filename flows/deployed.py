@@ -87,6 +87,15 @@ def feedback_due(workspace: str) -> State[None]:
         return Completed(message=f"decision {told.number}: {told.step.action}")
 
 
+@flow(name="clean-due", flow_run_name="clean")
+def clean_due(workspace: str) -> State[None]:
+    from flows.clean import clean
+
+    with _workspace(workspace) as (root, params), only_run(root, PATIENCE_S):
+        done = clean(root, params)
+        return Completed(message=f"{done.things} things, {done.bytes / 1e6:.0f} MB")
+
+
 @contextmanager
 def _workspace(workspace: str) -> Iterator[tuple[Path, Params]]:
     """People are told of what fails: nobody sits before it."""

@@ -13,7 +13,7 @@ from flows.names import name_of
 from flows.prefect_api import prefect_api
 from flows.records import Service
 from flows.servers import POOL
-from pipeline.errors import ServiceError
+from pipeline.errors import ParamsError, ServiceError
 from pipeline.files import sha256_file, write_json
 
 if TYPE_CHECKING:
@@ -26,10 +26,9 @@ ONE_AT_A_TIME = "one-at-a-time"  # the queue of what writes to the workspace
 PATIENCE_S = 300
 
 
-def deploy(workspace: Path, prefect: Service, schedules: bool = True) -> bool:
-    """schedules: whether they are active. What was deployed to this database before stays; whether anything was not.
-
-    Raises ServiceError.
+def deploy(workspace: Path, prefect: Service, schedules: bool = True, anew: bool = False) -> bool:
+    """schedules: whether they are active. What was deployed to this database before stays, unless `anew`; whether
+    anything was not. Raises ServiceError.
     """
     told = {
         "name": name_of(workspace),
@@ -38,7 +37,7 @@ def deploy(workspace: Path, prefect: Service, schedules: bool = True) -> bool:
         "schedules": schedules,
     }
     receipt = workspace / DONE
-    if receipt.exists() and json.loads(receipt.read_text()) == told:
+    if not anew and receipt.exists() and json.loads(receipt.read_text()) == told:
         return False
     _prefect(workspace, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
     with prefect_api(prefect) as client:
@@ -47,8 +46,17 @@ def deploy(workspace: Path, prefect: Service, schedules: bool = True) -> bool:
         _renew_automations(client)
         if not schedules:
             _stop_schedules(workspace, client)
-    write_json(receipt, told)
+    if not anew:
+        write_json(receipt, told)
     return True
+
+
+def named_server() -> Service:
+    """The one of PREFECT_API_URL. Raises ParamsError where none is named."""
+    url = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    if not url:
+        raise ParamsError("PREFECT_API_URL is not set", remedy="set it, or `genloop up` for a server here")
+    return Service("prefect", url.removesuffix("/api"), pid=0)
 
 
 def _make_queue(client: Client) -> None:
