@@ -104,10 +104,14 @@ def prefect_failures() -> Iterator[None]:
 
 
 def point_versions(workspace: Path, s3: services.Service | None) -> None:
-    """Aim DVC's remote of this machine at the S3 of this moment: the embedded one's port may change."""
+    """Aim DVC's remote of this machine at the S3 of this moment: the embedded one's port may change. A remote that is
+    named is never the embedded one's."""
     from pipeline.adapters.versions import Versions
 
     environment = Environment()
+    if environment.dvc_remote:
+        Versions(workspace).set_remote(environment.dvc_remote, environment.s3_endpoint, None)
+        return
     credentials = services.credentials_file(workspace) if s3 else None
     endpoint = s3.url if s3 else environment.s3_endpoint
     Versions(workspace).set_remote(f"s3://{environment.bucket}/dvc", endpoint, credentials)

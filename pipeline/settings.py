@@ -215,7 +215,8 @@ class Environment(BaseSettings):
 
     Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
     as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
-    asked of each object that is written; `s3_tags` is JSON, an object of strings. What is generated is signed by one of
+    asked of each object that is written; `s3_tags` is JSON, an object of strings. `dvc_remote` is where DVC's files go,
+    in place of the prefix `dvc` of the bucket of batches, so that the two can have owners of their own. What is generated is signed by one of
     `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see pipeline/marks/signer.py.
     Raises ParamsError that names each variable that can't be, its value and what was expected.
     """
@@ -239,6 +240,7 @@ class Environment(BaseSettings):
     events_secret: SecretStr = SecretStr("")
     notify: SecretStr = SecretStr("")  # addresses, by spaces, see pipeline/adapters/notices.py
     dvc_push: bool = True
+    dvc_remote: Annotated[str, Field(pattern=r"^(s3://[^/]+(/.*)?)?$")] = ""
     processes: Annotated[int, Field(ge=0)] = 0
     tombstone_key: SecretStr = SecretStr("")
     signing_key: SecretStr = SecretStr("")

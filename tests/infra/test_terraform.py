@@ -1,0 +1,354 @@
+"""infra/terraform is well formed, plans what it says, and makes it: looked at with boto3, not with Terraform."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import wiring
+from pipeline.settings import Environment
+from tests.infra.installation import Installation, initialised, terraform
+
+pytestmark = pytest.mark.xdist_group("terraform")  # one installation for both files
+
+slow = pytest.mark.slow  # with an apply: Terraform waits two minutes for what moto has at once
+BUCKETS = ["content", "artifacts"]
+ROLES = ["collector", "trainer", "publisher", "reviewer", "steward"]
+SERVERS = ["prefect", "mlflow", "worker"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return initialised(tmp_path_factory.mktemp("planned") / "terraform")
+
+
+def test_the_files_are_formatted_and_valid(folder: Path) -> None:
+    done = terraform(folder, "fmt", "-check", "-recursive", "-diff")
+    assert done.returncode == 0, done.stdout
+    told = json.loads(terraform(folder, "validate", "-json").stdout)
+    assert told["valid"] and not told["diagnostics"], told["diagnostics"]
+
+
+def test_the_example_names_variables_that_there_are(folder: Path) -> None:
+    named = re.findall(r"^(\w+)\s*=", (folder / "example.tfvars").read_text(), re.M)
+    known = re.findall(r'^variable "(\w+)"', (folder / "variables.tf").read_text(), re.M)
+    assert named and set(named) <= set(known)
+
+
+def test_variables_that_can_not_be_are_named(folder: Path) -> None:
+    wrong: dict[str, object] = {
+        "name": "Genloop_",
+        "region": "Frankfurt",
+        "vpc_id": "my network",
+        "subnet_ids": ["subnet-1"],
+        "image": "genloop:latest",
+        "repository_arns": ["genloop"],
+        "batch_prefixes": ["index"],
+        "sources": [{"bucket": "s3://photos"}],
+        "object_tags": {str(i): "" for i in range(11)},
+        "noncurrent_days": 0,
+        "log_days": 2,
+        "database": {"gigabytes": [20, 10]},
+        "cpu_task": {"memory": 1},
+        "gpu": {"type": "t3.micro"},
+        "money_a_month": -1,
+        "emails": ["nobody"],
+        "review": {"certificate_arn": "none", "from": ["everywhere"], "internal": False},
+    }
+    done = terraform(folder, "plan", "-input=false", "-no-color", **wrong)
+    assert done.returncode != 0
+    refused = set(re.findall(r'variable "(\w+)"|on variables\.tf line \d+:\s+\d+: variable "(\w+)"', done.stderr))
+    assert {name for pair in refused for name in pair if name} == set(wrong), done.stderr
+
+
+def test_a_plan_has_what_is_not_applied_here(emulator: Installation) -> None:
+    """As an owner would have it: protected, running, with a budget and a public page."""
+    asked = {"protect": True, "running": True, "money_a_month": 750, "gpu": {"most": 4, "spot": True}}
+    planned = _planned(emulator, name="second", **asked)
+    (budget,) = planned["aws_budgets_budget"]
+    assert budget["limit_amount"] == "750" and budget["time_unit"] == "MONTHLY"
+    kinds = {(told["notification_type"], told["threshold"]) for told in budget["notification"]}
+    assert kinds == {("ACTUAL", 80), ("FORECASTED", 100)}
+    (database,) = planned["aws_db_instance"]
+    assert database["deletion_protection"] and not database["skip_final_snapshot"]
+    assert not any(bucket["force_destroy"] for bucket in planned["aws_s3_bucket"])
+    assert {secret["recovery_window_in_days"] for secret in planned["aws_secretsmanager_secret"]} == {30}
+    assert {service["desired_count"] for service in planned["aws_ecs_service"]} == {1}
+    assert planned["aws_autoscaling_group"][0]["max_size"] == 4
+    assert planned["aws_launch_template"][0]["instance_market_options"][0]["market_type"] == "spot"
+
+
+def test_without_gpus_a_trainer_runs_on_the_cpu_pool(emulator: Installation) -> None:
+    planned = _planned(emulator, name="third", gpu={"most": 0}, review=None)
+    assert not {"aws_autoscaling_group", "aws_ecs_capacity_provider", "aws_launch_template", "aws_lb"} & planned.keys()
+    tasks = {task["family"]: task for task in planned["aws_ecs_task_definition"]}
+    assert tasks["third-trainer"]["requires_compatibilities"] == ["FARGATE"]
+    assert {service["name"] for service in planned["aws_ecs_service"]} == {"prefect", "mlflow", "worker-cpu"}
+
+
+def _planned(place: Installation, name: str, **variables: object) -> dict[str, list[dict[str, Any]]]:
+    """Values of resources by type, of another installation beside the one that stands."""
+    state = place.folder / f"{name}.tfstate"
+    done = place.run(
+        "plan", "-input=false", "-no-color", f"-state={state}", f"-out={name}.plan", name=name, **variables
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(terraform(place.folder, "show", "-json", f"{name}.plan").stdout)
+    found: dict[str, list[dict[str, Any]]] = {}
+
+    def walk(module: dict[str, Any]) -> None:
+        for resource in module.get("resources", ()):
+            if resource["mode"] == "managed":
+                found.setdefault(resource["type"], []).append(resource.get("values", {}))
+        for below in module.get("child_modules", ()):
+            walk(below)
+
+    walk(told["planned_values"]["root_module"])
+    return found
+
+
+@slow
+def test_what_is_applied_is_settled(place: Installation) -> None:
+    """But for what moto tells otherwise than it was told: tags, descriptions, parameters, zones."""
+    done = place.run("plan", "-input=false", "-no-color", "-out=again.plan")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(terraform(place.folder, "show", "-json", "again.plan").stdout)["resource_changes"]
+    changes = {(one["type"], *one["change"]["actions"]) for one in told if one["change"]["actions"] != ["no-op"]}
+    odd = ["aws_db_parameter_group", "aws_ecs_service", "aws_launch_template", "aws_vpc_security_group_ingress_rule"]
+    assert changes <= {(kind, "update") for kind in odd}
+
+
+@slow
+@pytest.mark.parametrize("kind", BUCKETS)
+def test_buckets_are_private_encrypted_and_keep_old_versions(place: Installation, kind: str) -> None:
+    s3, name = place.client("s3"), place.outputs["buckets"][kind]
+    assert s3.get_bucket_versioning(Bucket=name)["Status"] == "Enabled"
+    blocked = s3.get_public_access_block(Bucket=name)["PublicAccessBlockConfiguration"]
+    assert len(blocked) == 4 and all(blocked.values())
+    (rule,) = s3.get_bucket_ownership_controls(Bucket=name)["OwnershipControls"]["Rules"]
+    assert rule == {"ObjectOwnership": "BucketOwnerEnforced"}
+    (rule,) = s3.get_bucket_encryption(Bucket=name)["ServerSideEncryptionConfiguration"]["Rules"]
+    asked = rule["ApplyServerSideEncryptionByDefault"]
+    assert rule["BucketKeyEnabled"] and asked["SSEAlgorithm"] == "aws:kms"
+    key = place.client("kms").describe_key(KeyId=asked["KMSMasterKeyID"])["KeyMetadata"]
+    assert key["Description"].startswith("genloop: ") and key["KeyManager"] == "CUSTOMER"
+    assert place.client("kms").get_key_rotation_status(KeyId=key["KeyId"])["KeyRotationEnabled"]
+    (rule,) = s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]
+    assert rule["Status"] == "Enabled" and rule["NoncurrentVersionExpiration"]["NoncurrentDays"] == 30
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert "Days" not in rule["Expiration"], "what is current never goes by itself"
+
+
+@slow
+@pytest.mark.parametrize("kind", BUCKETS)
+def test_bucket_policies_refuse_what_is_not_tls_and_other_encryption(place: Installation, kind: str) -> None:
+    name = place.outputs["buckets"][kind]
+    told = json.loads(place.client("s3").get_bucket_policy(Bucket=name)["Policy"])["Statement"]
+    by_sid = {statement["Sid"]: statement for statement in told}
+    assert all(statement["Effect"] == "Deny" and statement["Principal"] == "*" for statement in told)
+    tls = by_sid["OnlyByTls"]
+    assert tls["Action"] == "s3:*" and tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert set(tls["Resource"]) == {f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"}
+    assert by_sid["OnlyByTlsThatIsSafe"]["Condition"] == {"NumericLessThan": {"s3:TlsVersion": "1.2"}}
+    header = "s3:x-amz-server-side-encryption"
+    asked = {"Null": {header: "false"}, "StringNotEquals": {header: "aws:kms"}}
+    assert by_sid["OnlyEncryptedByKms"]["Condition"] == asked
+    key = f"{header}-aws-kms-key-id"
+    assert by_sid["OnlyWithThisKey"]["Condition"]["StringNotEquals"][key].startswith("arn:aws:kms:")
+    assert ("CommittedOnce" in by_sid) == (kind == "content")
+    if kind == "content":
+        once = by_sid["CommittedOnce"]
+        assert once["Resource"] == f"arn:aws:s3:::{name}/batches/*/_COMMITTED.json" and once["Action"] == "s3:PutObject"
+        assert once["Condition"]["Null"] == {"s3:if-none-match": "true"}
+        assert once["Condition"]["ArnEquals"] == {"aws:PrincipalArn": place.outputs["roles"]["publisher"]}
+
+
+@slow
+def test_the_database_is_private_and_its_password_is_nowhere_but_in_its_place(place: Installation) -> None:
+    (database,) = place.client("rds").describe_db_instances()["DBInstances"]
+    assert database["StorageEncrypted"] and not database["PubliclyAccessible"] and database["Engine"] == "postgres"
+    assert database["BackupRetentionPeriod"] == 14 and database["MaxAllocatedStorage"] == 200
+    group = database["DBParameterGroups"][0]["DBParameterGroupName"]
+    parameters = place.client("rds").describe_db_parameters(DBParameterGroupName=group)["Parameters"]
+    assert {"rds.force_ssl": "1"}.items() <= {
+        one["ParameterName"]: one.get("ParameterValue") for one in parameters
+    }.items()
+    secret = place.outputs["database"]["master_secret"]
+    kept = place.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+    password = json.loads(kept)["password"]
+    state = (place.folder / "terraform.tfstate").read_text()
+    assert len(password) >= 8 and password not in state
+    assert not re.search(r'"(secret_string|password)": "', state)
+
+
+@slow
+def test_who_may_reach_whom(place: Installation) -> None:
+    groups = {g["GroupName"]: g for g in place.client("ec2").describe_security_groups()["SecurityGroups"]}
+    names = {group["GroupId"]: name for name, group in groups.items()}
+    ways = {
+        (names[pair["GroupId"]], name, rule["FromPort"])
+        for name, group in groups.items()
+        if name.startswith("genloop-")
+        for rule in group["IpPermissions"]
+        for pair in rule["UserIdGroupPairs"]
+    }
+    at = "genloop-{}".format
+    database = {(at("tasks"), at("database"), 5432), (at("servers"), at("database"), 5432)}
+    assert {way for way in ways if way[1] == at("database")} == database
+    assert {way[1] for way in ways if way[0] == at("trainers")} == {at("servers")}
+    open_to = {name for name in groups if any(rule["IpRanges"] for rule in groups[name]["IpPermissions"])}
+    assert open_to == {at("page")}
+
+
+@slow
+def test_tasks_have_the_settings_of_genloop_and_no_secret_in_them(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = _tasks(place)
+    assert set(ROLES) < set(tasks)
+    for role in ROLES:
+        container = tasks[role]["containerDefinitions"][0]
+        told = {one["name"]: one["value"] for one in container["environment"]}
+        secrets = {one["name"]: one["valueFrom"] for one in container["secrets"]}
+        assert "PREFECT_API_AUTH_STRING" in secrets and not set(secrets) & set(told)
+        assert all(value.startswith("arn:aws:secretsmanager:") for value in secrets.values())
+        assert container["user"] == "1000:1000"
+        assert tasks[role]["taskRoleArn"] == place.outputs["roles"][role]
+        with monkeypatch.context() as context:
+            for name, value in told.items():
+                context.setenv(name, value)
+            environment, store = Environment(), wiring.store()
+        content = place.outputs["buckets"]["artifacts" if role == "trainer" else "content"]
+        assert environment.bucket == store.bucket == content
+        assert environment.dvc_remote == f"s3://{place.outputs['buckets']['artifacts']}/dvc"
+        assert store.settings.sse == "aws:kms" and store.settings.kms_key.startswith("arn:aws:kms:")
+        assert environment.dvc_push == (role != "trainer")
+        assert store.settings.tags == {"team": "media"}
+    signing = {role for role in ROLES if "GENLOOP_SIGNING_KEY" in _secrets(tasks[role])}
+    assert signing == {"publisher", "reviewer", "steward"}
+    assert {role for role in ROLES if "GENLOOP_FEEDBACK_URL" in _secrets(tasks[role])} == signing
+    assert {role for role in ROLES if "GENLOOP_EVENTS_SECRET" in _secrets(tasks[role])} == {"reviewer"}
+
+
+def _tasks(place: Installation) -> dict[str, dict[str, Any]]:
+    ecs = place.client("ecs")
+    arns = ecs.list_task_definitions()["taskDefinitionArns"]
+    found = (ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"] for arn in arns)
+    return {task["family"].removeprefix("genloop-"): task for task in found}
+
+
+def _secrets(task: dict[str, Any]) -> set[str]:
+    return {one["name"] for one in task["containerDefinitions"][0]["secrets"]}
+
+
+@slow
+def test_gpus_are_there_only_while_they_are_used(place: Installation) -> None:
+    (group,) = place.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert (group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) == (0, 0, 1)
+    assert group["NewInstancesProtectedFromScaleIn"]
+    found = place.client("ecs").describe_capacity_providers(capacityProviders=["genloop-gpu"])["capacityProviders"]
+    scaling = found[0]["autoScalingGroupProvider"]
+    assert scaling["managedScaling"]["status"] == scaling["managedTerminationProtection"] == "ENABLED"
+    (template,) = place.client("ec2").describe_launch_template_versions(LaunchTemplateName="genloop-gpu")[
+        "LaunchTemplateVersions"
+    ]
+    data = template["LaunchTemplateData"]
+    assert data["MetadataOptions"] == {"HttpTokens": "required", "HttpPutResponseHopLimit": 1}
+    assert data["BlockDeviceMappings"][0]["Ebs"]["Encrypted"]
+    trainer = _tasks(place)["trainer"]
+    assert trainer["containerDefinitions"][0]["resourceRequirements"] == [{"type": "GPU", "value": "1"}]
+    pool = place.outputs["work_pools"]["gpu"]
+    assert pool["capacity_provider_strategy"] == [{"capacityProvider": "genloop-gpu", "weight": 1, "base": 0}]
+
+
+@slow
+def test_logs_are_encrypted_and_end(place: Installation) -> None:
+    groups = {g["logGroupName"]: g for g in place.client("logs").describe_log_groups()["logGroups"]}
+    wanted = {f"/genloop/{name}" for name in ROLES + SERVERS} | {"/aws/rds/instance/genloop/postgresql"}
+    assert wanted <= set(groups)
+    assert {(groups[name]["retentionInDays"], "kmsKeyId" in groups[name]) for name in wanted} == {(90, True)}
+
+
+@slow
+def test_people_are_told_of_what_goes_wrong(place: Installation) -> None:
+    (topic,) = place.client("sns").list_topics()["Topics"]
+    alarms = {one["AlarmName"]: one for one in place.client("cloudwatch").describe_alarms()["MetricAlarms"]}
+    down = {f"genloop-{name}-down" for name in ("prefect", "mlflow", "worker-cpu", "worker-gpu", "review")}
+    assert set(alarms) == down | {"genloop-database-disk", "genloop-database-memory", "genloop-page-unhealthy"}
+    assert all(one["AlarmActions"] == [topic["TopicArn"]] for one in alarms.values())
+    assert alarms["genloop-database-disk"]["Threshold"] == 2 * 2**30
+    events = place.client("events")
+    rules = {one["Name"]: json.loads(one["EventPattern"]) for one in events.list_rules()["Rules"]}
+    assert set(rules) == {"genloop-failed-tasks", "genloop-ended-tasks"}
+    (target,) = events.list_targets_by_rule(Rule="genloop-failed-tasks")["Targets"]
+    assert target["Arn"] == topic["TopicArn"]
+    (target,) = events.list_targets_by_rule(Rule="genloop-ended-tasks")["Targets"]
+    assert target["Arn"].endswith(":genloop-ended-tasks")
+    (told,) = place.client("sns").list_subscriptions()["Subscriptions"]
+    assert told["Endpoint"] == "platform@example.com"
+
+
+FAILED = {"lastStatus": "STOPPED", "stopCode": "EssentialContainerExited", "containers": [{"exitCode": 1}]}
+
+
+@slow
+@pytest.mark.parametrize(
+    ("told", "changed"),
+    [
+        (True, {}),
+        (True, {"stopCode": "TaskFailedToStart", "containers": []}),
+        (False, {"lastStatus": "RUNNING"}),
+        (False, {"stopCode": "UserInitiated"}),
+        (False, {"clusterArn": "arn:aws:ecs:eu-central-1:123456789012:cluster/other"}),
+    ],
+)
+def test_a_task_that_failed_is_told_of_and_one_that_was_stopped_is_not(
+    place: Installation, told: bool, changed: dict[str, Any]
+) -> None:
+    """By a queue beside the topic. Of what is within lists, as exit codes are, moto's rules see nothing."""
+    sqs, events = place.client("sqs"), place.client("events")
+    queue, rule = sqs.create_queue(QueueName="told")["QueueUrl"], "genloop-failed-tasks"
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    events.put_targets(Rule=rule, Targets=[{"Id": "told", "Arn": arn}])
+    try:
+        detail = FAILED | {"clusterArn": place.outputs["work_pools"]["cpu"]["cluster"]} | changed
+        event = {"Source": "aws.ecs", "DetailType": "ECS Task State Change", "Detail": json.dumps(detail)}
+        events.put_events(Entries=[event])
+        assert bool(sqs.receive_message(QueueUrl=queue).get("Messages")) is told
+    finally:
+        events.remove_targets(Rule=rule, Ids=["told"])
+        sqs.delete_queue(QueueUrl=queue)
+
+
+@slow
+def test_destroyed_nothing_is_left(place: Installation) -> None:
+    """Objects and old versions too, where nothing is protected."""
+    place.client("s3").put_object(Bucket=place.outputs["buckets"]["content"], Key="batches/b/x", Body=b"1")
+    place.destroy()
+    assert json.loads((place.folder / "terraform.tfstate").read_text())["resources"] == []
+    left = Counter(
+        {
+            "buckets": len(place.client("s3").list_buckets()["Buckets"]),
+            "roles": len(place.client("iam").list_roles()["Roles"]),
+            "databases": len(place.client("rds").describe_db_instances()["DBInstances"]),
+            "secrets": len(place.client("secretsmanager").list_secrets()["SecretList"]),
+            "files": len(place.client("efs").describe_file_systems()["FileSystems"]),
+            "logs": len(place.client("logs").describe_log_groups()["logGroups"]),
+            "alarms": len(place.client("cloudwatch").describe_alarms()["MetricAlarms"]),
+            "queues": len(place.client("sqs").list_queues().get("QueueUrls", ())),
+            "topics": len(place.client("sns").list_topics()["Topics"]),
+            "rules": len(place.client("events").list_rules()["Rules"]),
+            "groups": len(place.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]),
+            "balancers": len(place.client("elbv2").describe_load_balancers()["LoadBalancers"]),
+            "endpoints": len(place.client("ec2").describe_vpc_endpoints()["VpcEndpoints"]),
+        }
+    )
+    assert not +left, left
+    keys = place.client("kms").list_keys()["Keys"]
+    told = [place.client("kms").describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in keys]
+    assert {one["KeyState"] for one in told if one["Description"].startswith("genloop")} == {"PendingDeletion"}
