@@ -46,6 +46,8 @@ locals {
     for group in ["tasks", "trainers"] : group => {
       cluster = aws_ecs_cluster.this.arn
       vpc_id  = var.vpc_id
+      # The tasks have it from there: in a run's own settings everybody who may look at tasks could read it.
+      prefect_api_auth_string_secret_arn = aws_secretsmanager_secret.this["prefect-auth"].arn
       network_configuration = {
         subnets        = var.subnet_ids
         securityGroups = [aws_security_group.this[group].id]

@@ -16,13 +16,14 @@ locals {
   batches = [for prefix in var.batch_prefixes : "${module.content.arn}/${prefix}/*"]
 
   # Of a batch, where its images are, and what is known of each: pipeline/generate/withdraw.py
-  parts        = ["data", "images", "gallery", "atlas", "sheet", "catalogue", "items"]
-  parts_of     = [for pair in setproduct(local.batches, local.parts) : "${pair[0]}/${pair[1]}/*"]
-  dropped_of   = [for batch in local.batches : "${batch}/dropped/*"]
-  commits_of   = [for batch in local.batches : "${batch}/_COMMITTED.json"]
-  manifests_of = [for batch in local.batches : "${batch}/manifest.json"]
-  items_of     = [for batch in local.batches : "${batch}/items/*"]
-  notices_of   = [for batch in local.batches : "${batch}/notices/*"]
+  parts          = ["data", "images", "gallery", "atlas", "sheet", "catalogue", "items"]
+  parts_of       = [for pair in setproduct(local.batches, local.parts) : "${pair[0]}/${pair[1]}/*"]
+  dropped_of     = [for batch in local.batches : "${batch}/dropped/*"]
+  commits_of     = [for batch in local.batches : "${batch}/_COMMITTED.json"]
+  manifests_of   = [for batch in local.batches : "${batch}/manifest.json"]
+  items_of       = [for batch in local.batches : "${batch}/items/*"]
+  notices_of     = [for batch in local.batches : "${batch}/notices/*"]
+  withdrawals_of = [for batch in local.batches : "${batch}/withdrawn.json"]
 }
 
 # Collects from the sources, versions them with DVC, and knows its own images by the lists of items, without the images.
@@ -101,6 +102,13 @@ data "aws_iam_policy_document" "publisher" {
     sid       = "Batches"
     actions   = concat(local.read, local.write, local.tags)
     resources = concat([local.index], local.batches)
+  }
+
+  statement {
+    sid       = "NoWithdrawals"
+    effect    = "Deny"
+    actions   = ["s3:PutObject"]
+    resources = concat(local.withdrawals_of, local.notices_of)
   }
 
   statement {

@@ -9,8 +9,11 @@ that may delete, or list, anyway.
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from pipeline.adapters.store import ObjectSettings, S3Store
-from pipeline.adapters.versions import Versions, initialise
-from pipeline.errors import GenloopError, ServiceError
+from pipeline.errors import ServiceError
 from pipeline.generate.batches import COMMIT, batches, find_batch, home, read_manifest
 from pipeline.generate.known import note_batches, unnoted
 from pipeline.generate.release import Withdrawal
@@ -39,6 +41,7 @@ MAY_LIST = {
     "artifacts": ["collector", "trainer", "publisher", "steward", "mlflow"],
 }
 MAY_DELETE = {"content": ["reviewer", "steward"], "artifacts": ["steward"]}
+ROOT_FOLDER = Path(__file__).parents[2]
 OF_MOTO, ROOT = "as-moto-asks", "owner"
 WHY = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="looks like someone")
 
@@ -46,13 +49,9 @@ WHY = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="looks like someon
 class People:
     """The roles, as moto enforces their rights."""
 
-    def __init__(self, place: Installation, folder: Path) -> None:
-        self.place, self.folder = place, folder
+    def __init__(self, place: Installation, folder: Path, logins: dict[str, dict[str, str]]) -> None:
+        self.place, self.folder, self._logins = place, folder, logins
         self.content, self.artifacts = (place.outputs["buckets"][name] for name in ("content", "artifacts"))
-        self._logins: dict[str, dict[str, str]] = {}
-
-    def sign_in(self, roles: list[str], root: dict[str, str]) -> None:
-        self._logins = {role: self.place.login(role) for role in roles} | {ROOT: root}
 
     def client(self, role: str, service: str = "s3") -> Any:
         return self.place.client(service, self._logins[role])
@@ -80,12 +79,6 @@ class People:
         """A client that may all."""
         return self.client(ROOT)
 
-    def as_moto_asks(self, role: str) -> list[dict[str, str]]:
-        asked = [("s3:HeadBucket", of) for of, who in MAY_LIST.items() if role in who]
-        asked += [("s3:DeleteObject", of) for of, who in MAY_DELETE.items() if role in who]
-        arns = {of: f"arn:aws:s3:::{getattr(self, of)}" for of in MAY_LIST}
-        return [{"Effect": "Allow", "Action": action, "Resource": arns[of]} for action, of in asked]
-
     def may(self, role: str, action: str, bucket: str, key: str) -> bool:
         """Whether one request is answered."""
         client, named = self.client(role), {"Bucket": bucket, "Key": key}
@@ -107,35 +100,59 @@ class People:
             return True
 
 
-@pytest.fixture
-def people(place: Installation, tmp_path: Path) -> Iterator[People]:
-    """Bucket policies are away, and what moto asks for in AWS's place is given."""
-    s3, iam, found = place.client("s3"), place.client("iam"), People(place, tmp_path)
-    policies = {name: s3.get_bucket_policy(Bucket=name)["Policy"] for name in (found.content, found.artifacts)}
+@pytest.fixture(scope="module")
+def logins(emulator: Installation) -> Iterator[dict[str, dict[str, str]]]:
+    """Of the roles. Bucket policies are away meanwhile, and what moto asks for in AWS's place is given."""
+    emulator.apply()
+    s3, iam, buckets = emulator.client("s3"), emulator.client("iam"), emulator.outputs["buckets"]
+    policies = {name: s3.get_bucket_policy(Bucket=name)["Policy"] for name in buckets.values()}
+    given = {role: _as_moto_asks(role, buckets) for role in ROLES}
     for name in policies:
         s3.delete_bucket_policy(Bucket=name)
-    given = [(role, found.as_moto_asks(role)) for role in ROLES if found.as_moto_asks(role)]
-    for role, statements in given:
-        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
-        iam.put_role_policy(RoleName=f"genloop-{role}", PolicyName=OF_MOTO, PolicyDocument=document)
-    found.sign_in(ROLES, _owner(iam))
-    with rights_enforced(place):
-        yield found
-    for role, _ in given:
-        iam.delete_role_policy(RoleName=f"genloop-{role}", PolicyName=OF_MOTO)
-    for name, policy in policies.items():
-        s3.put_bucket_policy(Bucket=name, Policy=policy)
+    for role, document in given.items():
+        if document:
+            iam.put_role_policy(RoleName=f"genloop-{role}", PolicyName=OF_MOTO, PolicyDocument=document)
+    try:
+        yield {role: emulator.login(role) for role in ROLES} | {ROOT: _owner(iam)}
+    finally:
+        _disown(iam)
+        for role, document in given.items():
+            if document:
+                iam.delete_role_policy(RoleName=f"genloop-{role}", PolicyName=OF_MOTO)
+        for name, policy in policies.items():
+            s3.put_bucket_policy(Bucket=name, Policy=policy)
+
+
+@pytest.fixture
+def people(emulator: Installation, logins: dict[str, dict[str, str]], tmp_path: Path) -> Iterator[People]:
+    with rights_enforced(emulator):
+        yield People(emulator, tmp_path, logins)
+
+
+def _as_moto_asks(role: str, buckets: dict[str, str]) -> str:
+    asked = [("s3:HeadBucket", of) for of, who in MAY_LIST.items() if role in who]
+    asked += [("s3:DeleteObject", of) for of, who in MAY_DELETE.items() if role in who]
+    return _document([(action, f"arn:aws:s3:::{buckets[of]}") for action, of in asked]) if asked else ""
 
 
 def _owner(iam: Any) -> dict[str, str]:
     """Keys of somebody who may all."""
-    with suppress(ClientError):  # there already
-        iam.create_user(UserName=ROOT)
-    all_of_it = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [all_of_it]})
-    iam.put_user_policy(UserName=ROOT, PolicyName="all", PolicyDocument=document)
+    iam.create_user(UserName=ROOT)
+    iam.put_user_policy(UserName=ROOT, PolicyName=ROOT, PolicyDocument=_document([("*", "*")]))
     key = iam.create_access_key(UserName=ROOT)["AccessKey"]
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def _disown(iam: Any) -> None:
+    for key in iam.list_access_keys(UserName=ROOT)["AccessKeyMetadata"]:
+        iam.delete_access_key(UserName=ROOT, AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(UserName=ROOT, PolicyName=ROOT)
+    iam.delete_user(UserName=ROOT)
+
+
+def _document(allowed: list[tuple[str, str]]) -> str:
+    told = [{"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed]
+    return json.dumps({"Version": "2012-10-17", "Statement": told})
 
 
 def published(people: People, **asked: object) -> Batch:
@@ -154,19 +171,20 @@ PLACES = {
     "items": ("content", "batches/b/items/part-00000.parquet"),
     "image": ("content", "batches/b/data/part-00000.parquet"),
     "notice": ("content", "batches/b/notices/n.json"),
+    "withdrawn": ("content", "batches/b/withdrawn.json"),
     "elsewhere": ("content", "other/x"),
     "version": ("artifacts", "dvc/files/md5/aa/bb"),
     "bundle": ("artifacts", "mlflow/1/r/artifacts/model/weights"),
     "preference": ("artifacts", "mlflow/1/r/artifacts/preference/weights"),
     "aside": ("artifacts", "other/x"),
 }
-BATCH = "index commit record manifest items image notice"
+BATCH = "index commit record manifest items image notice withdrawn"
 RIGHTS = {
     "collector": {"get": "index commit manifest items version", "put": "version"},
     "trainer": {"get": "version bundle preference", "put": "bundle preference"},
     "publisher": {
         "get": f"{BATCH} bundle preference",
-        "put": f"{BATCH} preference",
+        "put": "index commit record manifest items image preference",
         "delete": "items image",
     },
     "reviewer": {"get": BATCH, "put": BATCH.removeprefix("index "), "delete": "commit items image"},
@@ -209,7 +227,7 @@ def test_who_publishes_delivers_and_who_reviews_withdraws(people: People) -> Non
 def test_who_publishes_can_not_withdraw_and_who_reviews_can_not_publish(people: People) -> None:
     batch = published(people, seed=1)
     signer = make_signer(SignerSettings(), people.folder / SIGNING)
-    with pytest.raises(ServiceError, match="AccessDenied"):
+    with pytest.raises(ServiceError, match="access denied"):
         withdraw_batch(people.store("publisher"), batch, WHY, signer, certificates(people))
     assert people.store("reviewer").head(f"{home(batch)}/{COMMIT}")
     with pytest.raises(ServiceError, match="access denied"):
@@ -238,34 +256,44 @@ def test_who_collects_reads_its_sources_and_no_more(people: People) -> None:
     assert not people.may("trainer", "get", "photos", "products/1.png")
 
 
-def test_versions_go_from_who_collects_to_who_trains_and_not_back(
-    people: People, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+AS_DVC = """
+import sys
+from pathlib import Path
+from pipeline.adapters.versions import Versions, initialise
+folder, remote, endpoint, what, md5 = sys.argv[1:]
+initialise(Path(folder))
+versions = Versions(Path(folder))
+versions.set_remote(remote, endpoint, None)
+if what == "store":
+    md5 = versions.store(Path(folder) / "made")["md5"]
+    versions.push_folders([md5])
+    print(md5)
+else:
+    print(versions.files(md5)["part.parquet"].read_text())
+"""
+
+
+def test_versions_go_from_who_collects_to_who_trains_and_not_back(people: People) -> None:
+    """In processes of their own: fsspec keeps connections, whoever's they are."""
     remote = people.place.outputs["environment"]["GENLOOP_DVC_REMOTE"]
 
-    def workspace(role: str) -> Versions:
-        folder = people.folder / f"workspace-{role}"
-        folder.mkdir()
-        initialise(folder)
-        Versions(folder).set_remote(remote, people.place.endpoint, people.file(role))
-        return Versions(folder)
+    def as_dvc(role: str, what: str, md5: str = "") -> subprocess.CompletedProcess[str]:
+        folder = people.folder / role
+        (folder / "made").mkdir(parents=True, exist_ok=True)
+        (folder / "made" / "part.parquet").write_text(f"of the {role}")
+        command = [sys.executable, "-c", AS_DVC, str(folder), remote, people.place.endpoint, what, md5]
+        environment = os.environ | people.login(role)
+        return subprocess.run(command, env=environment, cwd=ROOT_FOLDER, capture_output=True, text=True, timeout=120)
 
-    def made(text: str) -> Path:
-        folder = people.folder / text
-        folder.mkdir()
-        (folder / "part.parquet").write_text(text)
-        return folder
-
-    collector, trainer = workspace("collector"), workspace("trainer")
-    snapshot = collector.store(made("snapshot"))["md5"]
-    assert collector.push_folders([snapshot]) == 2
-    assert trainer.files(snapshot)["part.parquet"].read_text() == "snapshot"
-    altered = trainer.store(made("altered"))["md5"]
-    with pytest.raises(ServiceError, match="could not"):
-        trainer.push_folders([altered])
-    with pytest.raises(GenloopError):
-        workspace("reviewer").files(snapshot)
+    stored = as_dvc("collector", "store")
+    assert stored.returncode == 0, stored.stderr
+    md5 = stored.stdout.splitlines()[-1]
+    got = as_dvc("trainer", "read", md5)
+    assert got.stdout.splitlines()[-1] == "of the collector", got.stderr
+    for role, what in (("trainer", "store"), ("publisher", "store"), ("publisher", "read"), ("reviewer", "read")):
+        refused = as_dvc(role, what, md5)
+        assert refused.returncode == 1, refused.stdout
+        assert re.search(r"^pipeline\.errors\.(ServiceError|GenloopError)", refused.stderr, re.M), refused.stderr
 
 
 def test_models_are_kept_by_who_trains_and_read_by_who_publishes(
