@@ -1,5 +1,5 @@
-# What each role does on S3, as the code calls it. Listing is of whole buckets: S3Store.check and DVC ask without a prefix.
-# `data forget` and `clean` reach everything, so they are nobody's but the steward's.
+# What each role does on S3, as the code calls it. Listing is of whole buckets: S3Store.check and DVC ask without a
+# prefix. `data forget` and `clean` reach everything, so they are nobody's but the steward's.
 
 locals {
   read  = ["s3:GetObject"]

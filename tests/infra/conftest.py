@@ -1,4 +1,4 @@
-"""One installation that the tests of this folder share: it takes more than a minute to make."""
+"""One installation that the tests of this folder share: it takes two minutes to make."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.infra.installation import Installation, emulated
+from tests.infra.people import logins, people
+
+__all__ = ["emulator", "logins", "people", "place"]
 
 # moto can't tell who is told of a budget, which Terraform asks it for: budgets are planned only.
 APPLIED = {

@@ -1,10 +1,4 @@
-"""Each role does what it is for, with this project's own code, and nothing else: moto asks IAM of every request.
-
-What moto does not ask, seen here: conditions, whatever they say, count as met (so bucket policies are off while roles
-are tried, and are looked at in test_terraform.py); DeleteObjects is asked of the bucket and not of each object;
-HeadBucket is asked of an action that AWS does not have. The last two are given beside the roles' own rights, to those
-that may delete, or list, anyway.
-"""
+"""Each role does what it is for, with this project's own code, and nothing else: moto asks IAM of every request."""
 
 from __future__ import annotations
 
@@ -13,14 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
-from pipeline.adapters.store import ObjectSettings, S3Store
 from pipeline.errors import ServiceError
 from pipeline.generate.batches import COMMIT, batches, find_batch, home, read_manifest
 from pipeline.generate.known import note_batches, unnoted
@@ -32,127 +23,12 @@ from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.settings import SIGNING
 from pipeline.values import Batch
 from tests.contract.delivering import delivered
-from tests.infra.installation import Installation, rights_enforced
+from tests.infra.people import MAY_LIST, ROLES, People
 
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.slow]
 
-MAY_LIST = {
-    "content": ["collector", "publisher", "reviewer", "steward"],
-    "artifacts": ["collector", "trainer", "publisher", "steward", "mlflow"],
-}
-MAY_DELETE = {"content": ["reviewer", "steward"], "artifacts": ["steward"]}
 ROOT_FOLDER = Path(__file__).parents[2]
-OF_MOTO, ROOT = "as-moto-asks", "owner"
 WHY = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="looks like someone")
-
-
-class People:
-    """The roles, as moto enforces their rights."""
-
-    def __init__(self, place: Installation, folder: Path, logins: dict[str, dict[str, str]]) -> None:
-        self.place, self.folder, self._logins = place, folder, logins
-        self.content, self.artifacts = (place.outputs["buckets"][name] for name in ("content", "artifacts"))
-
-    def client(self, role: str, service: str = "s3") -> Any:
-        return self.place.client(service, self._logins[role])
-
-    def store(self, role: str, bucket: str = "") -> S3Store:
-        settings = ObjectSettings(sse="aws:kms", tags={"team": "media"}, attempts=1)
-        return S3Store(bucket or self.content, self.place.endpoint, self.file(role), settings)
-
-    def stores(self, role: str) -> Callable[[str], S3Store]:
-        kept = self.store(role)
-        return lambda bucket: kept
-
-    def file(self, role: str) -> Path:
-        """Its credentials, as boto3 reads them."""
-        names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        lines = [f"{name.lower()} = {self._logins[role][name]}" for name in names]
-        path = self.folder / role
-        path.write_text("\n".join(["[default]", *lines]))
-        return path
-
-    def login(self, role: str) -> dict[str, str]:
-        return self._logins[role]
-
-    def root(self) -> Any:
-        """A client that may all."""
-        return self.client(ROOT)
-
-    def may(self, role: str, action: str, bucket: str, key: str) -> bool:
-        """Whether one request is answered."""
-        client, named = self.client(role), {"Bucket": bucket, "Key": key}
-        asked = {
-            "get": lambda: client.get_object(**named),
-            "put": lambda: client.put_object(**named, Body=b"1"),
-            "delete": lambda: client.delete_object(**named),
-            "delete version": lambda: client.delete_object(**named, VersionId="null"),
-            "list": lambda: client.list_objects_v2(Bucket=bucket),
-        }
-        try:
-            asked[action]()
-            return True
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code in ("AccessDenied", "403"):
-                return False
-            assert code in ("NoSuchKey", "NoSuchVersion", "InvalidArgument"), code
-            return True
-
-
-@pytest.fixture(scope="module")
-def logins(emulator: Installation) -> Iterator[dict[str, dict[str, str]]]:
-    """Of the roles. Bucket policies are away meanwhile, and what moto asks for in AWS's place is given."""
-    emulator.apply()
-    s3, iam, buckets = emulator.client("s3"), emulator.client("iam"), emulator.outputs["buckets"]
-    policies = {name: s3.get_bucket_policy(Bucket=name)["Policy"] for name in buckets.values()}
-    given = {role: _as_moto_asks(role, buckets) for role in ROLES}
-    for name in policies:
-        s3.delete_bucket_policy(Bucket=name)
-    for role, document in given.items():
-        if document:
-            iam.put_role_policy(RoleName=f"genloop-{role}", PolicyName=OF_MOTO, PolicyDocument=document)
-    try:
-        yield {role: emulator.login(role) for role in ROLES} | {ROOT: _owner(iam)}
-    finally:
-        _disown(iam)
-        for role, document in given.items():
-            if document:
-                iam.delete_role_policy(RoleName=f"genloop-{role}", PolicyName=OF_MOTO)
-        for name, policy in policies.items():
-            s3.put_bucket_policy(Bucket=name, Policy=policy)
-
-
-@pytest.fixture
-def people(emulator: Installation, logins: dict[str, dict[str, str]], tmp_path: Path) -> Iterator[People]:
-    with rights_enforced(emulator):
-        yield People(emulator, tmp_path, logins)
-
-
-def _as_moto_asks(role: str, buckets: dict[str, str]) -> str:
-    asked = [("s3:HeadBucket", of) for of, who in MAY_LIST.items() if role in who]
-    asked += [("s3:DeleteObject", of) for of, who in MAY_DELETE.items() if role in who]
-    return _document([(action, f"arn:aws:s3:::{buckets[of]}") for action, of in asked]) if asked else ""
-
-
-def _owner(iam: Any) -> dict[str, str]:
-    """Keys of somebody who may all."""
-    iam.create_user(UserName=ROOT)
-    iam.put_user_policy(UserName=ROOT, PolicyName=ROOT, PolicyDocument=_document([("*", "*")]))
-    key = iam.create_access_key(UserName=ROOT)["AccessKey"]
-    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
-
-
-def _disown(iam: Any) -> None:
-    for key in iam.list_access_keys(UserName=ROOT)["AccessKeyMetadata"]:
-        iam.delete_access_key(UserName=ROOT, AccessKeyId=key["AccessKeyId"])
-    iam.delete_user_policy(UserName=ROOT, PolicyName=ROOT)
-    iam.delete_user(UserName=ROOT)
-
-
-def _document(allowed: list[tuple[str, str]]) -> str:
-    told = [{"Effect": "Allow", "Action": action, "Resource": resource} for action, resource in allowed]
-    return json.dumps({"Version": "2012-10-17", "Statement": told})
 
 
 def published(people: People, **asked: object) -> Batch:
@@ -198,7 +74,6 @@ RIGHTS = {
     "prefect": {},
     "worker": {},
 }
-ROLES = list(RIGHTS)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -323,71 +198,6 @@ def test_models_are_kept_by_who_trains_and_read_by_who_publishes(
     for role, folder in (("publisher", "model"), ("publisher", "screen"), ("collector", "model"), ("mlflow", "model")):
         with pytest.raises(Exception, match=r"AccessDenied|Forbidden"):
             artifacts(role, folder).log_artifacts(str(made))
-
-
-def test_workers_start_these_tasks_with_these_roles(place: Installation) -> None:
-    """As it stands in IAM: moto asks rights on ECS of the resource `*` only, so it would refuse them the same."""
-    statements = _statements(place, "genloop-worker", "rights")
-    roles = ["collector", "trainer", "publisher", "reviewer", "steward"]
-    passed = statements["PassTheirRoles"]
-    names = {arn.partition(":role/")[2] for arn in passed["Resource"]}
-    assert names == {f"genloop-{role}" for role in roles} | {f"genloop-start-{role}" for role in roles}
-    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
-    started = statements["StartTasks"]
-    families = {arn.partition(":task-definition/")[2] for arn in started["Resource"]}
-    assert started["Action"] == "ecs:RunTask" and families == {f"genloop-{role}:*" for role in roles}
-    assert started["Condition"]["ArnEquals"]["ecs:cluster"].endswith(":cluster/genloop")
-    everywhere = {sid for sid, told in statements.items() if "*" in _list(told["Resource"])}
-    assert everywhere == {"Look"} and all("Describe" in action for action in statements["Look"]["Action"])
-
-
-def test_workers_can_not_make_tasks_of_their_own_nor_raise_themselves(people: People) -> None:
-    ecs, iam = people.client("worker", "ecs"), people.client("worker", "iam")
-    assert ecs.describe_task_definition(taskDefinition="genloop-collector")["taskDefinition"]
-    refused: list[Callable[[], Any]] = [
-        lambda: ecs.register_task_definition(family="mine", containerDefinitions=[{"name": "a", "image": "a"}]),
-        lambda: ecs.update_service(cluster="genloop", service="prefect", desiredCount=0),
-        lambda: iam.put_role_policy(RoleName="genloop-worker", PolicyName="all", PolicyDocument="{}"),
-        lambda: people.client("worker", "secretsmanager").list_secrets(),
-    ]
-    for ask in refused:
-        with pytest.raises(ClientError, match="AccessDenied"):
-            ask()
-
-
-@pytest.mark.parametrize("role", ["collector", "trainer", "publisher", "reviewer", "steward", "mlflow", "prefect"])
-def test_a_start_reads_the_secrets_of_its_own_task(place: Installation, role: str) -> None:
-    statements = _statements(place, f"genloop-start-{role}", "start")
-    names = {arn.split(":secret:genloop/")[1].rpartition("-")[0] for arn in _list(statements["ItsSecrets"]["Resource"])}
-    wanted = {
-        "collector": {"prefect-auth", "tombstone-key"},
-        "trainer": {"prefect-auth"},
-        "publisher": {"prefect-auth", "feedback", "signing-key"},
-        "reviewer": {"prefect-auth", "feedback", "signing-key", "events"},
-        "steward": {"prefect-auth", "feedback", "signing-key", "tombstone-key"},
-        "mlflow": {"mlflow-database"},
-        "prefect": {"prefect-auth", "prefect-database"},
-    }
-    assert names == wanted[role]
-    assert all("*" not in _list(told["Resource"]) for told in statements.values())
-
-
-def test_roles_are_taken_on_by_nobody_but_ecs(place: Installation) -> None:
-    for role in place.client("iam").list_roles()["Roles"]:
-        (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
-        service = "ec2" if role["RoleName"] == "genloop-machine" else "ecs-tasks"
-        assert statement["Principal"] == {"Service": f"{service}.amazonaws.com"}, role["RoleName"]
-        if service == "ecs-tasks":
-            assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
-
-
-def _statements(place: Installation, role: str, policy: str) -> dict[str, dict[str, Any]]:
-    told = place.client("iam").get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-    return {statement["Sid"]: statement for statement in told["Statement"]}
-
-
-def _list(told: str | list[str]) -> list[str]:
-    return [told] if isinstance(told, str) else told
 
 
 def test_what_moto_does_not_ask(people: People) -> None:
