@@ -84,7 +84,7 @@ variable "running" {
 }
 
 variable "protect" {
-  description = "Whether buckets with objects, the database and the secrets survive `terraform destroy`."
+  description = "Whether buckets with objects and the database survive `terraform destroy`, and secrets can be had back."
   type        = bool
   default     = true
 }
