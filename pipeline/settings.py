@@ -216,8 +216,9 @@ class Environment(BaseSettings):
     Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
     as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
     asked of each object that is written; `s3_tags` is JSON, an object of strings. `dvc_remote` is where DVC's files go,
-    in place of the prefix `dvc` of the bucket of batches, so that the two can have owners of their own. What is generated is signed by one of
-    `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see pipeline/marks/signer.py.
+    in place of the prefix `dvc` of the bucket of batches, so that the two can have owners of their own. What is
+    generated is signed by one of `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see
+    pipeline/marks/signer.py.
     Raises ParamsError that names each variable that can't be, its value and what was expected.
     """
 
