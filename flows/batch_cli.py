@@ -190,6 +190,8 @@ def _read(stores: Any, where: str) -> bytes:
     try:
         if where.startswith("s3://"):
             bucket, _, key = where.removeprefix("s3://").partition("/")
+            if not key:
+                raise SourceError("names a bucket and no object in it", where=where, remedy="check the address")
             data = stores(bucket).get(key)
             if data is None:
                 raise SourceError("there is nothing there", where=where, remedy="check the address")

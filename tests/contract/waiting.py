@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from flows.cli import make_workspace
@@ -20,7 +21,17 @@ def registry_of(workspace: Path) -> Registry:
 
 
 def with_waiting(workspace: Path) -> None:
-    """Version 1 is the champion; version 2 passed its gates, and version 3 did not."""
+    """Version 1 is the champion; version 2 passed its gates, and version 3 did not. For fixtures of a whole module too:
+    MLflow's choice of a database does not stay in the environment."""
+    before = dict(os.environ)
+    try:
+        _make(workspace)
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _make(workspace: Path) -> None:
     make_workspace(workspace)
     (workspace / "var").mkdir(exist_ok=True)
     registry = registry_of(workspace)

@@ -13,6 +13,7 @@ import pytest
 import typer.main
 
 from flows.cli import app
+from pipeline.errors import SourceError
 from tests.flows.command import genloop
 
 GROUP = typer.main.get_command(app)
@@ -106,3 +107,11 @@ def used_s() -> float:
     """Seconds of a core that child processes took: other work on the machine doesn't count."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def test_an_address_of_a_bucket_alone_names_no_object() -> None:
+    from flows.batch_cli import _read
+
+    for where in ("s3://bucket", "s3://bucket/", "s3://"):
+        with pytest.raises(SourceError, match="no object"):
+            _read(None, where)
