@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -110,7 +111,8 @@ class S3Store:
         while True:
             page = self._bucket.call("list_objects_v2", Prefix=prefix, **token)
             for entry in page.get("Contents", ()):
-                yield Listed(entry["Key"], entry["Size"], entry["LastModified"])
+                # One whose age is not told is as young as can be: nothing takes it away for its age.
+                yield Listed(entry["Key"], entry["Size"], entry.get("LastModified") or datetime.now(UTC))
             if not page["IsTruncated"]:
                 return
             following = page.get("NextContinuationToken")
