@@ -32,12 +32,13 @@ from pipeline.generate import part
 from pipeline.generate.batches import read_manifest
 from pipeline.generate.filters import Verdicts, judge
 from pipeline.generate.making import plan
-from pipeline.generate.order import Order, filled, make_order
+from pipeline.generate.order import Order, make_order
 from pipeline.generate.part import Task, Workplace, claim_of
 from pipeline.generate.publish import IMPORTS, deliver
 from pipeline.generate.receipt import Receipt
 from pipeline.generate.release import Provenance, spent
 from pipeline.generate.screen import make_screen
+from pipeline.generate.taking import take
 from pipeline.marks.signer import SignerSettings
 from pipeline.media.encoding import encode, sized
 from pipeline.orders import BatchOrder
@@ -131,17 +132,18 @@ def steps_of(task: Task) -> dict[str, Callable[[], object]]:
         return judge(*asked, places.candidate_labels, places.candidate_seeds, order.classes)
 
     verdicts = screened()
-    items = list(part._items(task, kit, clock, places, filled(places, verdicts.good), images, Counter()))
+    chosen = take(order, places, verdicts, kit.preference, task.part)
+    items = list(part._items(task, kit, clock, places, chosen.rows, images, Counter()))
     plain = [encode(sized(images[item.row], images.shape[-1]), order.asked.image) for item in items]
     claim = claim_of(order, 0, "x", task.at.made_at)
-    blobs = part._blobs(task, kit, clock, items, recipes, verdicts)
+    blobs = part._blobs(task, kit, clock, items, recipes, verdicts, chosen)
     part._upload(task, blobs)  # for who reads it back
     return {
         "sample": lambda: kit.bundle.make(recipes),
         "screen": screened,
         "encode": lambda: [encode(sized(images[item.row], images.shape[-1]), order.asked.image) for item in items],
         "mark": lambda: [kit.marker.mark(data, "image/png", claim) for data in plain],
-        "pack and show": lambda: part._blobs(task, kit, clock, items, recipes, verdicts),
+        "pack and show": lambda: part._blobs(task, kit, clock, items, recipes, verdicts, chosen),
         "upload": lambda: part._upload(task, blobs),
         "read back and verify": lambda: part._read_back(task, blobs, items, kit.signer),
     }
