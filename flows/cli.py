@@ -110,7 +110,7 @@ def status(as_json: Json = False) -> None:
     with stdout_for_json(as_json) as write:
         from flows.status import read_status, render
         from flows.wiring import be_quiet
-        from pipeline.settings import workspace
+        from pipeline.environment import workspace
 
         be_quiet()
         found = read_status(workspace(), at_work=is_locked(workspace()))
@@ -131,7 +131,7 @@ def doctor(
 ) -> None:
     """Say what of the environment works, what does not, and the remedy."""
     from flows.doctor import diagnose
-    from pipeline.settings import workspace
+    from pipeline.environment import workspace
 
     if repair:
         from flows.running import repaired
@@ -191,7 +191,7 @@ def down(as_json: Json = False) -> None:
     """Stop the local services."""
     with stdout_for_json(as_json) as write:
         from flows.services import down as stop
-        from pipeline.settings import workspace
+        from pipeline.environment import workspace
 
         stopped = [service.name for service in stop(workspace())]
         lines = [f"{name:<8} stopped" for name in stopped] or ["nothing was running"]
@@ -201,7 +201,7 @@ def down(as_json: Json = False) -> None:
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="The workspace to make.")]) -> None:
     """Make a workspace elsewhere: params.yaml, dvc.yaml and DVC's own files."""
-    from pipeline.settings import Environment
+    from pipeline.environment import Environment
 
     Environment()  # what can't be would stop every command in the workspace
     make_workspace(folder)

@@ -18,7 +18,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout,
 
 
 def prepare() -> Path:
-    from pipeline.settings import workspace
+    from pipeline.environment import workspace
 
     return prepare_at(workspace())
 
@@ -38,7 +38,7 @@ def prepare_at(root: Path) -> Path:
 
 
 def read_params(root: Path, source: str | None, settings: list[str] | None) -> Any:
-    from pipeline.settings import override_params
+    from pipeline.params_file import override_params
 
     pairs = list(settings or [])
     if source is not None:

@@ -21,7 +21,8 @@ from flows.events import SNAPSHOT_MADE, tell
 from flows.notices import tell_people
 from flows.summary import ModelSummary
 from pipeline.errors import GenloopError
-from pipeline.settings import Params, load_params
+from pipeline.params_file import load_params
+from pipeline.settings import Params
 
 PATIENCE_S = 6 * 3600.0  # a training may be at work
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flows import services
+from pipeline.environment import LOCAL_REGISTRY, Environment, configured_registry
 from pipeline.errors import GenloopError
-from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry, load_params
+from pipeline.params_file import load_params
 
 BELOW = {"fastapi": (0, 146), "sqlalchemy": (2, 1)}
 MIN_FREE_GB = 5.0

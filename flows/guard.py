@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import stages
+from pipeline.environment import Environment
 from pipeline.generated import noted
 from pipeline.progress import bar
-from pipeline.settings import Environment, Params
+from pipeline.settings import Params
 
 
 def note_own_batches(workspace: Path, params: Params) -> None:

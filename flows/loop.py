@@ -25,11 +25,12 @@ from flows.timing import forget_work, own, timed
 from pipeline import stages
 from pipeline.adapters.versions import Versions
 from pipeline.dataset.record import record
+from pipeline.environment import Environment
 from pipeline.errors import ServiceError, WithdrawnError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
 from pipeline.progress import bar, busy
 from pipeline.promote import decide
-from pipeline.settings import Environment, Params
+from pipeline.settings import Params
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
 
 PUSHED = Path("runs/pushed.json")

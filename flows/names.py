@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.environment import Environment
 from pipeline.files import sha256_json
-from pipeline.settings import Environment
 
 
 def resource_of(workspace: Path) -> str:

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from flows.names import name_of
+from pipeline.environment import Environment
 from pipeline.errors import GenloopError
 from pipeline.files import sha256_json, write_json
-from pipeline.settings import Environment
 
 SENT = Path("var/notices.json")
 AGAIN_S = 24 * 3600.0  # the same is told again after a day

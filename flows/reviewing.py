@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flows import wiring
 from flows.candidates import Candidates
 from flows.enrolling import enroll_new, kept_enrolled
+from pipeline.environment import Environment
 from pipeline.errors import SourceError
 from pipeline.files import sha256_file
-from pipeline.settings import Environment, Params
+from pipeline.settings import Params
 
 if TYPE_CHECKING:
     from pipeline.adapters.ratings import Ratings

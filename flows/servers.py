@@ -18,9 +18,9 @@ from flows import prefect_schema
 from flows.names import name_of
 from flows.records import Service
 from pipeline.adapters.databases import is_database, with_driver
+from pipeline.environment import LOCAL_REGISTRY, Environment, configured_registry
 from pipeline.errors import ServiceError
 from pipeline.files import write_new
-from pipeline.settings import LOCAL_REGISTRY, Environment, configured_registry
 
 PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000, "review": 8080, "worker": 8090}
 HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health", "review": "/healthz", "worker": "/health"}

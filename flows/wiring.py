@@ -18,10 +18,10 @@ from flows import services
 from pipeline.adapters.databases import with_driver
 from pipeline.adapters.registry import MANNERS, Registry
 from pipeline.adapters.store import ObjectSettings, S3Store
+from pipeline.environment import LOCAL_FEEDBACK, LOCAL_REGISTRY, SIGNING, Environment, configured_registry, registry_uri
 from pipeline.errors import ParamsError, ServiceError
 from pipeline.marks.own import own_certificates, signer_settings
 from pipeline.marks.signer import Signer, make_signer
-from pipeline.settings import LOCAL_FEEDBACK, LOCAL_REGISTRY, SIGNING, Environment, configured_registry, registry_uri
 
 if TYPE_CHECKING:
     from pipeline.adapters.ratings import Ratings

@@ -14,10 +14,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.environment import Environment
 from pipeline.errors import DiskError, GenloopError
 from pipeline.files import replacing, replacing_folder, write_json
+from pipeline.params_file import load_params
 from pipeline.progress import bar, busy
-from pipeline.settings import Environment, Params, load_params
+from pipeline.settings import Params
 from pipeline.values import Snapshot
 
 if TYPE_CHECKING:

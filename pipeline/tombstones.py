@@ -19,9 +19,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.environment import Environment
 from pipeline.errors import ParamsError
 from pipeline.files import write_new, write_text
-from pipeline.settings import Environment
 
 NAME, KEY = Path("tombstones.csv"), Path("var/tombstones.key")
 HEAD = ("key", "mark", "at")

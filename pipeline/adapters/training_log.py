@@ -10,7 +10,7 @@ from queue import Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from pipeline.settings import registry_uri
+from pipeline.environment import registry_uri
 
 if TYPE_CHECKING:
     from PIL import Image

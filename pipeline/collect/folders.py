@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple, cast
 from pipeline.collect import web
 from pipeline.collect.items import CHANGING, IGNORED, NO_PERMISSION, TOO_LARGE, RawItem, Unsteady
 from pipeline.collect.labels import hidden, label_and_split
-from pipeline.settings import Environment
+from pipeline.environment import Environment
 
 BLOCK_BYTES = 1 << 20
 SPOOL_BYTES = 64 * 2**20

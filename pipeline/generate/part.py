@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.adapters.store import Store
+from pipeline.environment import SIGNING
 from pipeline.errors import GenloopError
 from pipeline.generate import layouts
 from pipeline.generate.filters import REPEAT, Verdicts, judge
@@ -40,7 +41,6 @@ from pipeline.model.bundle import Bundle, load_bundle
 from pipeline.model.recipe import Recipes
 from pipeline.preference.model import Preference, load_preference
 from pipeline.purposes.piece import Piece, Refused
-from pipeline.settings import SIGNING
 
 if TYPE_CHECKING:
     from pipeline.marks.watermark import Watermark

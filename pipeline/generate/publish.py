@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from pipeline.adapters.store import Store
 from pipeline.alike import Looks
+from pipeline.environment import SIGNING
 from pipeline.errors import BatchError, WithdrawnError
 from pipeline.generate.batches import (
     CLEANED,
@@ -40,7 +41,7 @@ from pipeline.marks.credentials import Marker
 from pipeline.marks.jws import sign_json
 from pipeline.marks.signer import Signer, make_signer
 from pipeline.parallel import each
-from pipeline.settings import SIGNING, Costs
+from pipeline.settings import Costs
 from pipeline.values import Batch
 
 IMPORTS = ("torch", "scipy.spatial", "pyarrow.parquet", "c2pa", "PIL.PngImagePlugin", "cryptography.x509")

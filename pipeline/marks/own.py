@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.environment import SIGNING, Environment
 from pipeline.errors import ParamsError
 from pipeline.marks.self_made import certificates_made
 from pipeline.marks.signer import SignerSettings, make_signer
-from pipeline.settings import SIGNING, Environment
 
 
 def signer_settings() -> SignerSettings:

@@ -12,8 +12,9 @@ import numpy as np
 from pipeline.collect.snapshot import collect
 from pipeline.collect.sources import fingerprint
 from pipeline.files import replacing_folder, sha256_json
+from pipeline.params_file import override_params
 from pipeline.preprocess import preprocess
-from pipeline.settings import Params, override_params
+from pipeline.settings import Params
 from pipeline.shards import ShardsReader, open_shards
 from pipeline.validate.step import validate
 

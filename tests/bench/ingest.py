@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.cli import make_workspace
-from pipeline.settings import override_params
+from pipeline.params_file import override_params
 from tests.peak import PeakMemory
 
 T = TypeVar("T")

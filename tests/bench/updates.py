@@ -27,7 +27,7 @@ from rich.table import Table
 
 from flows.cli import make_workspace
 from pipeline.parallel import each
-from pipeline.settings import override_params
+from pipeline.params_file import override_params
 from tests.bench.ingest import bare_loop
 from tests.peak import PeakMemory
 

@@ -19,9 +19,9 @@ import httpx
 
 from pipeline.adapters.ratings import Ratings, open_ratings
 from pipeline.adapters.store import FolderStore
+from pipeline.environment import SIGNING
 from pipeline.feedback_params import Review
 from pipeline.marks.signer import SignerSettings, make_signer
-from pipeline.settings import SIGNING
 from pipeline.values import Batch
 
 REPOSITORY = Path(__file__).parents[2]

@@ -14,10 +14,10 @@ from moto.server import ThreadedMotoServer
 from PIL import Image
 
 from pipeline.adapters.store import ObjectSettings, S3Store
+from pipeline.environment import SIGNING
 from pipeline.generate.release import Withdrawal
 from pipeline.generate.withdraw import withdraw_batch, withdraw_item
 from pipeline.marks.signer import SignerSettings, make_signer
-from pipeline.settings import SIGNING
 from pipeline.values import Batch
 from tests.contract.delivering import delivered
 

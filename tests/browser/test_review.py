@@ -12,10 +12,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
+from pipeline.environment import SIGNING
 from pipeline.generate.verify import read_release
 from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.reviews import Reviewer, Verdict
-from pipeline.settings import SIGNING
 from pipeline.values import Batch
 from tests.browser.review_server import Server, enroll, ratings_in, serving, store_in
 from tests.browser.test_gallery import BROWSER

@@ -15,11 +15,11 @@ import pytest
 
 from flows import services
 from pipeline.adapters.store import FolderStore, ObjectSettings, S3Store
+from pipeline.environment import SIGNING
 from pipeline.errors import ServiceError
 from pipeline.generate.batches import batches, home
 from pipeline.generate.verify import verify_batch
 from pipeline.marks.signer import SignerSettings, make_signer
-from pipeline.settings import SIGNING
 from pipeline.values import Batch
 from tests.contract.delivering import delivered
 from tests.contract.faulty_s3 import FaultyS3

@@ -18,6 +18,7 @@ from PIL import Image
 
 from flows import services
 from pipeline.adapters.store import FolderStore, S3Store
+from pipeline.environment import SIGNING
 from pipeline.errors import BatchError, GenloopError, WithdrawnError
 from pipeline.generate import publish
 from pipeline.generate.batches import COMMIT, batches, find_batch, home, read_manifest
@@ -32,7 +33,7 @@ from pipeline.generate.withdraw import withdraw_batch, withdraw_item
 from pipeline.generated import read_generated
 from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.model.bundle import load_bundle
-from pipeline.settings import SIGNING, Costs
+from pipeline.settings import Costs
 from pipeline.values import Batch
 from tests.contract.delivering import CLASSES, PROVENANCE, delivered, make_bundle, order_of, pixels_of
 

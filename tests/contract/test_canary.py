@@ -12,8 +12,9 @@ from flows.approval import promoted
 from flows.canary import compared, makers
 from pipeline.adapters.ratings import Ratings, open_ratings
 from pipeline.adapters.registry import SQLITE, Registry
+from pipeline.params_file import load_params
 from pipeline.reviews import Enrolled, Verdict
-from pipeline.settings import Params, load_params
+from pipeline.settings import Params
 from pipeline.values import ModelVersion
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pipeline.adapters.store import FolderStore
+from pipeline.environment import SIGNING
 from pipeline.errors import ParamsError
 from pipeline.generate import publish
 from pipeline.generate.batches import home, read_manifest
@@ -27,7 +28,7 @@ from pipeline.model.recipe import Turn
 from pipeline.orders import BatchOrder
 from pipeline.purposes.search import Search
 from pipeline.purposes.textures import seam
-from pipeline.settings import SIGNING, Costs
+from pipeline.settings import Costs
 from pipeline.values import Batch
 from tests.contract.delivering import PROVENANCE, delivered, make_bundle, order_of, pixels_of
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pipeline.adapters.store import FolderStore
+from pipeline.environment import SIGNING
 from pipeline.errors import GenloopError
 from pipeline.generate.find import row_of
 from pipeline.generate.release import Withdrawal
@@ -20,7 +21,6 @@ from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.review.addresses import Addresses
 from pipeline.review.faults import Refusal
 from pipeline.review.shelf import Shelf
-from pipeline.settings import SIGNING
 from tests.contract.delivering import delivered
 
 WHY = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="too loud")

@@ -8,7 +8,7 @@ from pathlib import Path
 from flows.cli import make_workspace
 from pipeline.adapters.approvals import note_approval
 from pipeline.adapters.registry import SQLITE, Registry
-from pipeline.settings import LOCAL_REGISTRY
+from pipeline.environment import LOCAL_REGISTRY
 from pipeline.values import Approval, Decision, GateResult
 
 NAME = "generator"

@@ -44,7 +44,7 @@ def stage(workspace: Path, name: str, largest_file: int = 0) -> subprocess.Compl
 
 
 def prepare(workspace: Path, source: Path) -> None:
-    from pipeline.settings import override_params
+    from pipeline.params_file import override_params
 
     random = np.random.default_rng(0)
     for i in range(120):

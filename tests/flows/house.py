@@ -25,7 +25,7 @@ from pipeline.files import write_json
 from pipeline.generate import publish
 from pipeline.generate.part import Task, Workplace, make_part
 from pipeline.marks.signer import SignerSettings
-from pipeline.settings import override_params
+from pipeline.params_file import override_params
 from tests.contract.delivering import CARD, delivered, make_bundle, order_of
 
 DAYS = 200

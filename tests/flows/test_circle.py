@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.settings import override_params
+from pipeline.params_file import override_params
 from tests.flows.command import command, genloop
 from tests.flows.judge import Judge
 

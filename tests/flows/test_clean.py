@@ -23,6 +23,7 @@ from pipeline.adapters.versions import Versions
 from pipeline.dataset import history
 from pipeline.dataset.history import check_kept, parts_of, version_of
 from pipeline.dataset.lineage import Walker
+from pipeline.environment import SIGNING
 from pipeline.errors import GenloopError, ParamsError, WithdrawnError
 from pipeline.files import sha256_file
 from pipeline.generate.batches import batches, home, note_batch
@@ -30,8 +31,9 @@ from pipeline.generate.release import Withdrawal
 from pipeline.generate.verify import verify_batch, verify_file
 from pipeline.generate.withdraw import withdraw_batch
 from pipeline.marks.signer import SignerSettings, make_signer
+from pipeline.params_file import load_params
 from pipeline.retention import delivered as retained
-from pipeline.settings import SIGNING, Params, load_params
+from pipeline.settings import Params
 from pipeline.values import Batch
 from tests.contract.delivering import delivered
 from tests.flows.command import ROOT, command, genloop

@@ -38,7 +38,7 @@ def workspace(tmp_path: Path) -> Iterator[Path]:
     folder(root / "owls", {f"{i}.png": picture(1000 + i) for i in range(4)})
     sources = "[{name: shop, uri: shop}, {name: owls, uri: owls, label: owl, licence: CC0, require: [licence]}]"
     settings = [f"collect.sources={sources}", *EASY]
-    code = "import sys; from pathlib import Path; from pipeline.settings import override_params as o;"
+    code = "import sys; from pathlib import Path; from pipeline.params_file import override_params as o;"
     code += "o(Path(sys.argv[1]), sys.argv[2:])"
     subprocess.run([sys.executable, "-c", code, str(root / "params.yaml"), *settings], check=True)
     yield root

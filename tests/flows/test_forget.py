@@ -53,7 +53,7 @@ def sha256(data: bytes) -> str:
 
 
 def set_params(root: Path, *pairs: str) -> None:
-    code = "import sys; from pathlib import Path; from pipeline.settings import override_params as o;"
+    code = "import sys; from pathlib import Path; from pipeline.params_file import override_params as o;"
     code += "o(Path(sys.argv[1]), sys.argv[2:])"
     subprocess.run([sys.executable, "-c", code, str(root / "params.yaml"), *pairs], check=True)
 

@@ -19,7 +19,8 @@ from pipeline.errors import GenloopError
 from pipeline.lessons import Lessons, read_lessons, write_lessons
 from pipeline.model.bundle import save_bundle
 from pipeline.model.networks import Generator, Shape
-from pipeline.settings import Params, load_params, override_params
+from pipeline.params_file import load_params, override_params
+from pipeline.settings import Params
 from pipeline.start import Start, write_start
 from pipeline.values import Scorecard
 

@@ -18,7 +18,7 @@ import pytest
 
 from pipeline.media.image import encode_png
 from pipeline.model.bundle import load_bundle
-from pipeline.settings import override_params
+from pipeline.params_file import override_params
 from pipeline.stages import BUNDLE, SCORECARD, STAGES, VALIDATION, run_stage
 from tests.flows.command import NO_FILTERS, genloop
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from flows import records, services, wiring
-from pipeline.settings import override_params
+from pipeline.params_file import override_params
 from tests.flows.command import NO_FILTERS
 
 pytestmark = pytest.mark.xdist_group("ports")  # `up` asks for the same ones, here and in test_services

@@ -25,7 +25,8 @@ from flows.names import name_of, tag_of
 from flows.running import repaired
 from flows.servers import POOL
 from pipeline.adapters.registry import SQLITE, Registry
-from pipeline.settings import LOCAL_REGISTRY, override_params
+from pipeline.environment import LOCAL_REGISTRY
+from pipeline.params_file import override_params
 from tests.flows.command import NO_FILTERS, command, genloop
 
 ROOT = Path(__file__).parents[2]

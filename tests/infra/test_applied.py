@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows import wiring
-from pipeline.settings import Environment
+from pipeline.environment import Environment
 from tests.infra.installation import Installation, terraform
 
 # Terraform waits two minutes for what moto has at once.

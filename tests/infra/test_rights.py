@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.environment import SIGNING
 from pipeline.errors import ServiceError
 from pipeline.generate.batches import COMMIT, batches, find_batch, home, read_manifest
 from pipeline.generate.known import note_batches, unnoted
@@ -20,7 +21,6 @@ from pipeline.generate.verify import verify_batch
 from pipeline.generate.withdraw import withdraw_batch, withdraw_item
 from pipeline.generated import noted
 from pipeline.marks.signer import SignerSettings, make_signer
-from pipeline.settings import SIGNING
 from pipeline.values import Batch
 from tests.contract.delivering import delivered
 from tests.infra.people import MAY_LIST, ROLES, People

@@ -64,7 +64,7 @@ def known_variables() -> set[str]:
     from prefect.settings import Settings
 
     from flows.wiring import QUIET
-    from pipeline.settings import Environment
+    from pipeline.environment import Environment
 
     genloop = {f"GENLOOP_{name.upper()}" for name in Environment.model_fields}
     prefect = set(re.findall(r"'(PREFECT_\w+)'", str(Settings.model_json_schema()))) | {"PREFECT_HOME"}

@@ -15,7 +15,8 @@ from pipeline.collect.snapshot import collect
 from pipeline.dataset.feature_drift import feature_drift
 from pipeline.evaluate.space import kept_classifier
 from pipeline.media.image import encode_png
-from pipeline.settings import Collect, load_params
+from pipeline.params_file import load_params
+from pipeline.settings import Collect
 from pipeline.shards import open_shards
 from tests.unit.test_collect import folder
 

@@ -12,13 +12,14 @@ from sklearn.datasets import load_digits, load_sample_images
 
 from pipeline.alike import SIDE
 from pipeline.collect.snapshot import collect
+from pipeline.environment import SIGNING
 from pipeline.generated import Generated, note, noted, read_generated
 from pipeline.manifest import read_manifest
 from pipeline.marks.credentials import Marker
 from pipeline.marks.reading import Claim
 from pipeline.marks.signer import SignerSettings, make_signer
 from pipeline.media.image import areas_of, encode_png
-from pipeline.settings import SIGNING, Collect
+from pipeline.settings import Collect
 from tests.unit.test_collect import folder
 
 BATCH = "b" * 16

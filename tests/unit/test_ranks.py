@@ -15,7 +15,8 @@ import pytest
 
 import pipeline.training.step as step
 from pipeline.model.bundle import load_bundle
-from pipeline.settings import Train, override_params
+from pipeline.params_file import override_params
+from pipeline.settings import Train
 from pipeline.shards import ShardsReader
 from pipeline.training.step import Tick, train
 from tests.unit.small_shards import small_shards

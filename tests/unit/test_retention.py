@@ -23,6 +23,7 @@ from pipeline.dataset.profile import Profile
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.generate.batches import CLEANED as CLEANED_MARK
 from pipeline.generate.batches import COMMIT, RECORD, STARTED, WITHDRAWN
+from pipeline.params_file import override_params
 from pipeline.retention import dataset, delivered, local, registered
 from pipeline.retention.dataset import Place
 from pipeline.retention.delivered import Delivery
@@ -30,7 +31,6 @@ from pipeline.retention.inventory import _held
 from pipeline.retention.plan import KINDS, Inventory, Key, Plan, Root, Thing, inventory_of, plan, tallies
 from pipeline.retention.registered import Registered, model_key, run_key
 from pipeline.retention_params import Keep, Retention
-from pipeline.settings import override_params
 from pipeline.values import Batch
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

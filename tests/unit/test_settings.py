@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.errors import ParamsError
 from pipeline.model.networks import base_size
-from pipeline.settings import SIZES, load_params, override_params
+from pipeline.params_file import load_params, override_params
+from pipeline.settings import SIZES
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 

@@ -9,8 +9,8 @@ import pytest
 from flows import wiring
 from flows.services import Service
 from pipeline.adapters.versions import Versions, initialise
+from pipeline.environment import Environment
 from pipeline.errors import ParamsError
-from pipeline.settings import Environment
 
 
 def test_what_dvc_writes_takes_its_place_whole(tmp_path: Path) -> None:
