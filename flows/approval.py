@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from flows import wiring
-from pipeline.adapters.approvals import approval_of, asked_for, note_approval
+from pipeline.adapters.approvals import BEFORE, CANARY, OPEN, approval_of, asked_for, note_approval
 from pipeline.errors import GenloopError
 from pipeline.promote import with_approval
 from pipeline.settings import Params
@@ -17,8 +17,6 @@ from pipeline.values import Approval, Decision, ModelVersion
 
 if TYPE_CHECKING:
     from pipeline.adapters.registry import Registry
-
-BEFORE, CANARY = "before", "canary"  # tags of a version: which was champion before it; what became of the comparison
 
 
 def agreed(registry: Registry, model: ModelVersion, decision: Decision) -> Decision:
@@ -37,7 +35,7 @@ def promoted(registry: Registry, model: ModelVersion) -> ModelVersion:
     before = registry.champion(model.name)
     if before and before.version != model.version:
         registry.tag(model, BEFORE, str(before.version))
-        registry.tag(model, CANARY, "open")
+        registry.tag(model, CANARY, OPEN)
     return registry.promote(model)
 
 

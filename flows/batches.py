@@ -251,9 +251,14 @@ def _order(
     return make_order(name, asked, when, model, classes, snapshot, held_against, code, params.segments, beginning, way)
 
 
+def lock_of(workspace: Path, order: str) -> Path:
+    """Who makes a batch of the order holds it. `*` for an order: a pattern."""
+    return workspace / f"var/batch-{order}.lock"
+
+
 @contextmanager
 def _alone(workspace: Path, name: str) -> Iterator[None]:
     (workspace / "var").mkdir(exist_ok=True)
-    with (workspace / f"var/batch-{name}.lock").open("w") as file:
+    with lock_of(workspace, name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from flows.approval import BEFORE, CANARY
+from pipeline.adapters.approvals import BEFORE, CANARY, OPEN
 from pipeline.settings import Params
 from pipeline.values import ModelVersion
 
@@ -60,7 +60,7 @@ def compared(registry: Registry, params: Params, ratings: Ratings) -> CanaryResu
 def _compared(registry: Registry, champion: ModelVersion) -> ModelVersion | None:
     """The one before it, while that is open."""
     tags = registry.tags(champion)
-    if tags.get(CANARY) != "open":
+    if tags.get(CANARY) != OPEN:
         return None
     return registry.version(champion.name, int(tags[BEFORE]))
 

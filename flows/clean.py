@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows import wiring
+from flows.batches import lock_of
 from flows.forget import reached, told_by_bar
 from pipeline.dataset.holds import Hold, add_hold, release, standing
 from pipeline.errors import GenloopError, ParamsError
@@ -178,13 +179,13 @@ def _alone(workspace: Path) -> Iterator[None]:
 def _no_batch(workspace: Path, params: Params) -> Iterator[bool]:
     """While inside no batch is begun here; whether one is being made."""
     (workspace / "var").mkdir(exist_ok=True)
-    names = {f"batch-{name}.lock" for name in params.batches} | {
-        p.name for p in (workspace / "var").glob("batch-*.lock")
-    }
+    paths = {lock_of(workspace, name) for name in params.batches} | set(
+        (workspace / "var").glob(lock_of(workspace, "*").name)
+    )
     with ExitStack() as stack:
         busy = False
-        for name in sorted(names):
-            file = stack.enter_context((workspace / "var" / name).open("w"))
+        for path in sorted(paths):
+            file = stack.enter_context(path.open("w"))
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flows.names import name_of
 from flows.prefect_api import prefect_api
 from flows.records import Service
-from flows.servers import POOL
+from flows.servers import POOL, working_environment
 from pipeline.errors import ParamsError, ServiceError
 from pipeline.files import sha256_file, write_json
 
@@ -85,13 +85,7 @@ def _stop_schedules(workspace: Path, client: Client) -> None:
 
 
 def _prefect(workspace: Path, prefect: Service, *words: str) -> None:
-    environment = os.environ | {
-        "PREFECT_API_URL": f"{prefect.url}/api",
-        "PREFECT_HOME": str(workspace / "var" / "prefect"),
-        "GENLOOP_WORKSPACE": str(workspace),
-        "GENLOOP_DEPLOYMENT": name_of(workspace),
-        "DO_NOT_TRACK": "true",
-    }
+    environment = working_environment(workspace, prefect)
     command = [sys.executable, "-m", "prefect", *words]
     done = subprocess.run(
         command, env=environment, cwd=workspace, capture_output=True, text=True, timeout=PATIENCE_S, check=False

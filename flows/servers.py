@@ -54,7 +54,8 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
 def environment(workspace: Path, name: str, port: int, shared: Mapping[str, Service]) -> dict[str, str]:
     """The environment without what would lead the server astray, telemetry off. shared: servers that are up."""
     if name in ("review", "worker"):
-        return _of_work(workspace, port, shared)
+        health = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
+        return working_environment(workspace, shared.get("prefect")) | health | HEARTBEATS
     astray = ("RCLONE_",) if name == "s3" else ("PREFECT_API_", "PREFECT_PROFILE", "MLFLOW_TRACKING_")
     base = {key: value for key, value in os.environ.items() if not key.startswith(astray)}
     base |= {"DO_NOT_TRACK": "true", "PYTHONUNBUFFERED": "1"}
@@ -83,14 +84,13 @@ def _mlflow_database(workspace: Path) -> str:
     return with_driver(asked, "psycopg") if is_database(asked) else f"sqlite:///{workspace / LOCAL_REGISTRY}"
 
 
-def _of_work(workspace: Path, port: int, shared: Mapping[str, Service]) -> dict[str, str]:
+def working_environment(workspace: Path, prefect: Service | None) -> dict[str, str]:
     """Of what works on the workspace; it finds the embedded S3 itself."""
     told = {"GENLOOP_WORKSPACE": str(workspace), "GENLOOP_DEPLOYMENT": name_of(workspace), "DO_NOT_TRACK": "true"}
     told |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1"}
-    told |= {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
-    told |= {"PREFECT_HOME": str(workspace / "var" / "prefect"), **HEARTBEATS}
-    if "prefect" in shared:
-        told["PREFECT_API_URL"] = f"{shared['prefect'].url}/api"
+    told["PREFECT_HOME"] = str(workspace / "var" / "prefect")
+    if prefect:
+        told["PREFECT_API_URL"] = f"{prefect.url}/api"
     return dict(os.environ) | told
 
 

@@ -1,4 +1,4 @@
-"""Approvals of model versions, as tags of them in the registry."""
+"""Approvals of model versions and what follows a promotion, as tags of them in the registry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pipeline.adapters.registry import Registry
 from pipeline.values import Approval, ModelVersion
 
 TAG = "approval"
+BEFORE, CANARY, OPEN = "before", "canary", "open"  # which was champion before it; what became of the comparison
 
 
 def approval_of(registry: Registry, model: ModelVersion) -> Approval | None:

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.values import ModelVersion, Scorecard
 
 EXPERIMENT = "genloop"
 SQLITE = "sqlite:///"
+LARGEST_PAGE = 1000
 MANNERS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -165,7 +166,8 @@ class Registry:
 
     def end_killed_trainings(self) -> list[str]:
         """End those that are said to run; their names. To be called where none is at work."""
-        found = self.client.search_runs([self.experiment], "attributes.status = 'RUNNING' and tags.training != ''")
+        running = "attributes.status = 'RUNNING' and tags.training != ''"
+        found = list(pages(lambda token: self.client.search_runs([self.experiment], running, page_token=token)))
         for run in found:
             self.client.set_terminated(run.info.run_id, "KILLED")
         return [str(run.info.run_name) for run in found]
@@ -220,12 +222,7 @@ class Registry:
         return sorted((_value(v, "") for v in found), key=lambda model: (model.name, model.version))
 
     def _all_versions(self) -> Iterator[Any]:
-        token = None
-        while True:
-            page = self.client.search_model_versions(max_results=1000, page_token=token)
-            yield from page
-            if not (token := page.token):
-                return
+        return pages(lambda token: self.client.search_model_versions(max_results=LARGEST_PAGE, page_token=token))
 
     def snapshot_of(self, model: ModelVersion) -> str:
         """The id of the snapshot that it was trained on."""
@@ -267,6 +264,16 @@ class Registry:
             self.client.get_registered_model(name)
         except MlflowException:
             self.client.create_registered_model(name)
+
+
+def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    """All that MLflow tells page by page. ask: for the page of a token."""
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def _make_database(mlflow: Any, path: Path) -> None:

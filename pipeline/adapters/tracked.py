@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from pipeline.adapters.registry import Registry
+from pipeline.adapters.registry import LARGEST_PAGE, Registry, pages
 from pipeline.errors import ServiceError
 
 CLEANED = "cleaned"  # tag of a run whose version is gone, or about to be: ISO 8601
-LARGEST_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Tracked:
     def versions(self) -> list[TrackedVersion]:
         """Of every registered model."""
         with _answering():
-            found = list(self._pages(lambda token: self._client.search_model_versions(**_page(token))))
+            found = list(pages(lambda token: self._client.search_model_versions(**_page(token))))
             names = {version.name for version in found}
             aliases = {name: self._client.get_registered_model(name).aliases or {} for name in names}
         return [
@@ -68,7 +67,7 @@ class Tracked:
         """Of the experiment, but those that were deleted."""
         with _answering():
             logged = self._logged
-            runs = self._pages(lambda token: self._client.search_runs([self._experiment], **_page(token)))
+            runs = pages(lambda token: self._client.search_runs([self._experiment], **_page(token)))
             return [
                 TrackedRun(
                     id=str(run.info.run_id),
@@ -108,18 +107,9 @@ class Tracked:
     def _logged(self) -> defaultdict[str, list[Any]]:
         """Logged models by the run that logged them."""
         found = defaultdict[str, list[Any]](list)
-        for model in self._pages(lambda token: self._client.search_logged_models([self._experiment], page_token=token)):
+        for model in pages(lambda token: self._client.search_logged_models([self._experiment], page_token=token)):
             found[str(model.source_run_id)].append(model)
         return found
-
-    @staticmethod
-    def _pages(ask: Any) -> Iterator[Any]:
-        token = None
-        while True:
-            page = ask(token)
-            yield from page
-            if not (token := page.token):
-                return
 
 
 def _page(token: str | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import stages
+from pipeline.adapters.approvals import BEFORE, CANARY, OPEN
 from pipeline.adapters.approvals import TAG as APPROVAL
 from pipeline.adapters.preferences import KEY as PREFERENCE
 from pipeline.adapters.tracked import CLEANED, Tracked, TrackedRun, TrackedVersion
@@ -16,7 +17,6 @@ from pipeline.retention.local import checkpoint, features_in, reports_of
 from pipeline.retention.plan import Key, Root, Thing
 from pipeline.values import Approval, Scorecard
 
-CANARY, OPEN, BEFORE = "canary", "open", "before"  # tags of a champion: as long as it is compared with the one before
 TRAINING = "training"  # tag of a run: what its checkpoints are named
 
 
