@@ -25,8 +25,8 @@ from rich.table import Table
 
 from flows import wiring
 from pipeline.reviews import Reviewer
-from tests.flows.command import NO_FILTERS, command, genloop
-from tests.flows.test_circle import review_page, told
+from tests.flows.command import NO_FILTERS, command, genloop, told
+from tests.flows.test_circle import review_page
 
 SMALL = ["train.images_seen=3200", "evaluate.classifier_steps=10", "evaluate.tstr_images=100", NO_FILTERS]
 SMALL += ["promote.gates={nfd: {at_most: 1000000.0}}", "review.quorum=100000", "feedback.learning.least=100000"]

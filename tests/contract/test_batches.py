@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from pipeline.model.bundle import load_bundle
 from pipeline.settings import Costs
 from pipeline.values import Batch
 from tests.contract.delivering import CLASSES, PROVENANCE, delivered, make_bundle, order_of, pixels_of
+from tests.contract.dying_store import Cut, Dies
 
 WHY = Withdrawal(at="2026-11-25T00:00:00+00:00", by="me", why="looks like <someone>")
 
@@ -167,10 +168,6 @@ def test_an_item_is_made_again_from_its_row_alone(root: Path, store: FolderStore
         regenerate(order, wrong, bundle, root, "")
 
 
-class Cut(Exception):
-    """Stands for a kill between two parts."""
-
-
 def test_what_is_there_is_not_made_again_and_the_pixels_are_the_same(
     root: Path, store: FolderStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,25 +256,6 @@ def test_an_item_is_withdrawn(root: Path, store: FolderStore, layout: str) -> No
         withdraw_item(store, batch, item, WHY, signer, trusted)
     withdraw_item(store, batch, f"{batch.id}-00000013", WHY, signer, trusted)
     assert verify_batch(store, batch, trusted).items == 28
-
-
-class Dies(FolderStore):
-    """Changes nothing more after so many changes."""
-
-    left = 0
-
-    def put(self, key: str, data: bytes, content_type: str) -> None:
-        self._spend()
-        super().put(key, data, content_type)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self._spend()
-        super().delete(keys)
-
-    def _spend(self) -> None:
-        if self.left == 0:
-            raise Cut
-        self.left -= 1
 
 
 @pytest.mark.parametrize("layout", ["parquet", "files"])

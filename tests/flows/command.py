@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,3 +29,17 @@ def command(workspace: Path, *arguments: str, **environment: str) -> dict[str, A
 def genloop(workspace: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     told = command(workspace, *arguments, **environment) | {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.run(**told, text=True, timeout=400)
+
+
+def told(workspace: Path, *arguments: str) -> Any:
+    """What a command says as JSON; it has to succeed."""
+    done = genloop(workspace, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} within {timeout_s:g} s"
+        time.sleep(0.5)

@@ -18,8 +18,7 @@ from flows.cli import make_workspace
 from pipeline.adapters.preferences import Preferences
 from pipeline.adapters.registry import Registry
 from pipeline.adapters.versions import Versions
-from pipeline.dataset.history import Stored, Version, add_version, versions
-from pipeline.dataset.profile import Profile
+from pipeline.dataset.history import Stored, add_version, versions
 from pipeline.errors import BatchError
 from pipeline.files import write_json
 from pipeline.generate import publish
@@ -27,6 +26,7 @@ from pipeline.generate.part import Task, Workplace, make_part
 from pipeline.marks.signer import SignerSettings
 from pipeline.params_file import override_params
 from tests.contract.delivering import CARD, delivered, make_bundle, order_of
+from tests.unit.told_versions import told_version
 
 DAYS = 200
 KINDS = ("snapshots", "models", "runs", "preferences", "checkpoints", "pages", "cache")
@@ -107,25 +107,8 @@ def _add_snapshot(root: Path, number: int, parts: list[str]) -> None:
     for name in parts:
         (folder / "parts" / name).write_text(f"items of {name}" * 100)
     write_json(folder / "snapshot.json", {"id": f"s{number}"})
-    version = Version(
-        number=number,
-        id=f"s{number}",
-        at=f"2026-01-0{number}T00:00:00+00:00",
-        by="me",
-        why="",
-        stored=Stored(**Versions(root).store(folder)),
-        items=1,
-        accepted=1,
-        rejected=0,
-        reasons={},
-        added=1,
-        removed=0,
-        relabelled=0,
-        drift={},
-        sources=(),
-        profile=Profile(labels={}, brightness=(), sides=()),
-    )
-    add_version(root, version)
+    stored = Stored(**Versions(root).store(folder))
+    add_version(root, told_version(number, f"2026-01-0{number}T00:00:00+00:00", stored))
 
 
 def _register(root: Path) -> None:

@@ -6,10 +6,9 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pipeline.params_file import override_params
-from tests.flows.command import command, genloop
+from tests.flows.command import command, genloop, told, until
 from tests.flows.judge import Judge
 
 SETTINGS = {
@@ -32,12 +31,6 @@ SETTINGS = {
     "feedback.adapting.holdout": "0.2",
 }
 THICK = 0.7  # quantile of the ink of what is made at first
-
-
-def told(workspace: Path, *arguments: str) -> Any:
-    done = genloop(workspace, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 pytestmark = [pytest.mark.xdist_group("ports"), pytest.mark.timeout(1200)]
@@ -127,9 +120,9 @@ def test_a_retraining_is_asked_for_waits_for_a_person_and_goes_on(workspace: Pat
     with httpx.Client(base_url=f"{services['prefect']}/api", timeout=30, trust_env=False) as prefect:
         step = told(workspace, "feedback", "run")
         assert step["step"]["action"] == "retrain", step["step"]
-        until(lambda: states(prefect) == ["PAUSED"], "the retraining to wait for a person")
+        until(lambda: states(prefect) == ["PAUSED"], "the retraining to wait for a person", 400)
         say_yes(services["review"], 2)
-        until(lambda: states(prefect) == ["COMPLETED"], "the retraining to go on")
+        until(lambda: states(prefect) == ["COMPLETED"], "the retraining to go on", 400)
     assert told(workspace, "status")["model"]["version"] == 2
     lessons = json.loads((workspace / "data/lessons/lessons.json").read_text())
     assert lessons["preference"] and lessons["champion_sha256"]
@@ -155,10 +148,3 @@ def say_yes(page: str, version: int) -> None:
         csrf = expert.get("/api/me").json()["csrf"]
         answer = expert.post(f"/models/{version}", data={"say": "promote", "csrf": csrf})
         assert answer.status_code == 303, answer.text
-
-
-def until(condition: Callable[[], bool], what: str, timeout_s: float = 400) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {timeout_s:g} s"
-        time.sleep(0.5)

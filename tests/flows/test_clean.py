@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from pipeline.retention import delivered as retained
 from pipeline.settings import Params
 from pipeline.values import Batch
 from tests.contract.delivering import delivered
+from tests.contract.dying_store import Cut, Dies
 from tests.flows.command import ROOT, command, genloop
 from tests.flows.house import moved
 
@@ -205,30 +205,6 @@ def test_tags_and_holds_keep_a_version_with_all_that_is_needed(
             clean.hold(house, params, what, "a suit", until)
     with pytest.raises(GenloopError, match=f"held: batch {batch.id}"):
         clean.let_go(house, params, "generator/2")
-
-
-class Cut(Exception):
-    """Stands for a kill between two changes."""
-
-
-class Dies(FolderStore):
-    """Changes nothing more after so many changes."""
-
-    left = 0
-
-    def put(self, key: str, data: bytes, content_type: str) -> None:
-        self._spend()
-        super().put(key, data, content_type)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self._spend()
-            super().delete([key])
-
-    def _spend(self) -> None:
-        if self.left == 0:
-            raise Cut
-        self.left -= 1
 
 
 def cleaned(store: FolderStore, root: Path) -> None:

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from flows.servers import POOL
 from pipeline.adapters.registry import SQLITE, Registry
 from pipeline.environment import LOCAL_REGISTRY
 from pipeline.params_file import override_params
-from tests.flows.command import NO_FILTERS, command, genloop
+from tests.flows.command import NO_FILTERS, command, genloop, until
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["train.images_seen=6400", "evaluate.classifier_steps=10", "evaluate.tstr_images=100", NO_FILTERS]
@@ -148,13 +148,6 @@ def _of(workspace: Path) -> Iterator[int]:
                 yield process.pid
         except psutil.Error:
             continue
-
-
-def until(condition: Callable[[], bool], what: str, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {timeout_s:g} s"
-        time.sleep(0.5)
 
 
 def test_names_of_two_workspaces_differ(tmp_path: Path) -> None:

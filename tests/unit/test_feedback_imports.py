@@ -612,7 +612,9 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 def test_the_length_of_a_footer_that_lies_is_no_allocation() -> None:
+    before = pa.default_memory_pool().max_memory()
     fails(b"PAR1" + b"\0" * 64 + struct.pack("<I", 2**31 - 1) + b"PAR1", "no Parquet")
+    assert pa.default_memory_pool().max_memory() - before < 2**24
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from pipeline.adapters.store import Listed
 from pipeline.adapters.tracked import CLEANED, TrackedRun, TrackedVersion
 from pipeline.dataset.history import Stored, Version
 from pipeline.dataset.holds import HOLDS, Hold, add_hold, holds, release, standing
-from pipeline.dataset.profile import Profile
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.generate.batches import CLEANED as CLEANED_MARK
 from pipeline.generate.batches import COMMIT, RECORD, STARTED, WITHDRAWN
@@ -32,6 +31,7 @@ from pipeline.retention.plan import KINDS, Inventory, Key, Plan, Root, Thing, in
 from pipeline.retention.registered import Registered, model_key, run_key
 from pipeline.retention_params import Keep, Retention
 from pipeline.values import Batch
+from tests.unit.told_versions import told_version
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -100,25 +100,8 @@ def test_what_is_named_and_all_it_needs_stays(things: list[Thing], roots: list[R
 
 
 def version(number: int, days: int, dropped: str = "") -> Version:
-    return Version(
-        number=number,
-        id=f"s{number}",
-        at=ago(days).isoformat(),
-        by="me",
-        why="",
-        stored=Stored(md5=f"{number}.dir", size=1, nfiles=1),
-        items=1,
-        accepted=1,
-        rejected=0,
-        reasons={},
-        added=1,
-        removed=0,
-        relabelled=0,
-        drift={},
-        sources=(),
-        profile=Profile(labels={}, brightness=(), sides=()),
-        dropped=dropped,
-    )
+    stored = Stored(md5=f"{number}.dir", size=1, nfiles=1)
+    return told_version(number, ago(days).isoformat(), stored, dropped)
 
 
 def place(name: str, folders: dict[str, set[str]], shards: dict[str, str] | None = None, days: int = 100) -> Place:
