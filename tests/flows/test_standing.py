@@ -58,6 +58,24 @@ def test_each_event_has_somebody_who_waits_for_it() -> None:
     assert awaited == {events.SNAPSHOT_MADE, events.RETRAIN_ASKED}
 
 
+@pytest.mark.parametrize("automation", YAML(typ="safe").load(deploying.AUTOMATIONS.read_text())["automations"])
+def test_automations_are_about_runs_of_ours(automation: dict[str, Any]) -> None:
+    """As Prefect itself judges an event."""
+    from prefect.server.events.schemas.automations import EventTrigger
+    from prefect.server.events.schemas.events import ReceivedEvent
+
+    trigger = EventTrigger.model_validate({key: told for key, told in automation["trigger"].items() if key != "type"})
+    for tag, is_ours in (("genloop", True), ("billing", False)):
+        told = {
+            "occurred": "2026-11-25T12:00:00Z",
+            "event": automation["trigger"]["expect"][0],
+            "resource": {"prefect.resource.id": "prefect.flow-run.1"},
+            "related": [{"prefect.resource.id": f"prefect.tag.{tag}", "prefect.resource.role": "tag"}],
+            "id": "01a212df-6188-7ddb-a687-dc0000000000",
+        }
+        assert trigger.covers(ReceivedEvent.model_validate(told)) is is_ours
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     folder = tmp_path / "workspace"
