@@ -3,8 +3,8 @@
 import os
 import sys
 
-from pipeline.parallel import end_with_parent
 from pipeline.stages import main
+from pipeline.workers import end_with_parent
 
 end_with_parent()  # one that goes on where the run was killed would write beside the next run's
 code = main(sys.argv[1:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,8 +20,9 @@ class Environment(BaseSettings):
     Credentials are boto3's own (AWS_ACCESS_KEY_ID, …); `s3_credentials` is a file of them for the batches' S3 alone,
     as the embedded one has, so that a source on another S3 is read with what the environment has. The other `s3_*` are
     asked of each object that is written; `s3_tags` is JSON, an object of strings. `dvc_remote` is where DVC's files go,
-    in place of the prefix `dvc` of the bucket of batches, so that the two can have owners of their own. What is
-    generated is signed by one of `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see
+    in place of the prefix `dvc` of the bucket of batches, so that the two can have owners of their own. `engine`: work
+    is done here, or on the Ray cluster of RAY_ADDRESS; `gpu_stages` are made by workers of that pool. What is generated
+    is signed by one of `signing_key` (PEM), `signing_key_file` and `signer` (module:function, for a KMS), see
     pipeline/marks/signer.py.
     Raises ParamsError that names each variable that can't be, its value and what was expected.
     """
@@ -47,6 +48,8 @@ class Environment(BaseSettings):
     dvc_push: bool = True
     dvc_remote: Annotated[str, Field(pattern=r"^(s3://[^/]+(/.*)?)?$")] = ""
     processes: Annotated[int, Field(ge=0)] = 0
+    engine: Literal["local", "ray"] = "local"
+    gpu_stages: Annotated[str, Field(pattern=r"^((preprocess|train|evaluate)( |$))*$")] = ""  # by spaces
     tombstone_key: SecretStr = SecretStr("")
     signing_key: SecretStr = SecretStr("")
     signing_key_file: Path | None = None

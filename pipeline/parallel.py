@@ -1,58 +1,23 @@
-"""Work spread over processes, with results in order and bounded memory; a process that dies takes its task alone."""
+"""Work spread over processes, here or on a cluster, with results in order and bounded memory."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import resource
-import signal
-import sys
-import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from enum import Enum
-from importlib import import_module
-from multiprocessing import forkserver, get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from pathlib import Path
-from threading import Lock
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pipeline.errors import GenloopError
+from pipeline.environment import Environment
+from pipeline.workers import Limits, Lost, Worker
+
+if TYPE_CHECKING:
+    from pipeline.cluster import RemoteWorker
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 QUEUED, QUEUED_BYTES = 4, 32 * 2**20  # a worker: enough that none waits for the caller
-PR_SET_PDEATHSIG = 1
-BLAS_THREADS = "OPENBLAS_NUM_THREADS"  # NumPy's and SciPy's; read where these are loaded
-OOM_SCORE = "500"  # where the machine's memory ends, the kernel is to end a worker, not the run
-
-
-class Loss(Enum):
-    DIED = "died"
-    TIME = "took too long"
-    MEMORY = "needs too much memory"
-
-
-class Lost(GenloopError):
-    """A task that has no result."""
-
-    def __init__(self, loss: Loss, task: str) -> None:
-        super().__init__(f"a worker process {loss.value}", where=task, remedy="see what else takes the memory")
-        self.loss = loss
-
-
-class Limits(NamedTuple):
-    """What a task may use. memory_bytes: of its process; Arrow alone reserves 1 GiB; only Linux keeps to it."""
-
-    timeout_s: float | None = None
-    memory_bytes: int | None = None
-
 
 Do = Callable[[Task], Result]
 Rescue = Callable[[Do[Task, Result], Task, Lost], Result]
@@ -74,9 +39,8 @@ def each(
     process, and which raises Lost. Without it, each raises Lost, and in any case what the function raises.
     harmless: tasks that are done here and now. size: of a task, in bytes; with large ones, fewer are in memory at once.
     """
-    count = max(2, os.cpu_count() or 1)
-    workers = [_Worker(function, (function.__module__, *imports), limits) for _ in range(count)]
-    idle = list(workers)
+    workers = _workers(function, (function.__module__, *imports), limits)
+    idle, count = list(workers), len(workers)
 
     def done(task: Task) -> Result:
         worker = idle.pop()  # the one that was used last: few tasks start few processes
@@ -111,125 +75,18 @@ def each(
             worker.end()
 
 
-def end_with_parent() -> None:
-    """Have the kernel kill this process where the one that started it ends, however that ends (Linux only)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def prepare(function: Callable[..., object], imports: tuple[str, ...]) -> None:
-    """Have what the function's workers need be imported from now on, beside what is done here meanwhile."""
-    get_context("forkserver").set_forkserver_preload([function.__module__, *imports])
-    with suppress(OSError):
-        _run_forkserver()
-
-
-def _run_forkserver() -> None:
-    """Every core has a worker: threads of their matrix products would only be in each other's way."""
-    given = BLAS_THREADS in os.environ
-    os.environ.setdefault(BLAS_THREADS, "1")
-    try:
-        forkserver.ensure_running()
-    finally:
-        if not given:
-            os.environ.pop(BLAS_THREADS, None)
-
-
 def _at_once(function: Do[Task, Result], task: Task) -> Future[Result]:
     future = Future[Result]()
     future.set_result(function(task))
     return future
 
 
-class _Worker(Generic[Task, Result]):
-    """A process that does one task after the other; where it dies, the next task starts another one."""
+def _workers(
+    function: Do[Task, Result], imports: tuple[str, ...], limits: Limits
+) -> Sequence[Worker[Task, Result] | RemoteWorker[Task, Result]]:
+    """One a core of what GENLOOP_ENGINE names."""
+    if Environment().engine == "ray":
+        from pipeline.cluster import RemoteWorker, connected, cores
 
-    def __init__(self, function: Do[Task, Result], imports: tuple[str, ...], limits: Limits) -> None:
-        self.stopped = False
-        self._function, self._imports, self._limits = function, imports, limits
-        self._lock = Lock()
-        self._running: tuple[BaseProcess, Connection] | None = None
-
-    def do(self, task: Task) -> Result:
-        pipe = self._pipe()
-        begun = time.monotonic()
-        try:
-            pipe.send(task)
-            answer, error = pipe.recv()
-        except (EOFError, OSError):
-            self.end()
-            late = self._limits.timeout_s is not None and time.monotonic() - begun >= self._limits.timeout_s
-            raise Lost(Loss.TIME if late else Loss.DIED, self._function.__qualname__) from None
-        if isinstance(error, MemoryError):
-            raise Lost(Loss.MEMORY, self._function.__qualname__) from error
-        if error is not None:
-            raise error
-        return answer  # type: ignore[no-any-return]
-
-    def stop(self) -> None:
-        """Whatever it does; that task is lost."""
-        with self._lock:
-            self.stopped = True
-            if self._running is not None:
-                self._running[0].kill()
-
-    def end(self) -> None:
-        with self._lock:
-            if self._running is not None:
-                process, pipe = self._running
-                process.kill()
-                process.join()
-                pipe.close()
-                self._running = None
-
-    def _pipe(self) -> Connection:
-        with self._lock:
-            if self.stopped:
-                raise Lost(Loss.DIED, self._function.__qualname__)
-            if self._running is None:
-                self._running = self._started()
-            return self._running[1]
-
-    def _started(self) -> tuple[BaseProcess, Connection]:
-        context = get_context("forkserver")
-        context.set_forkserver_preload(list(self._imports))
-        _run_forkserver()
-        pipe, its = context.Pipe()
-        process = context.Process(target=_serve, args=(its, self._function, self._imports, self._limits), daemon=True)
-        process.start()
-        its.close()
-        try:
-            pipe.recv()
-        except (EOFError, OSError):  # no fault of a task's
-            raise GenloopError("no worker process can be started", remedy="see what is written above") from None
-        return process, pipe
-
-
-def _serve(pipe: Connection, function: Callable[[Any], Any], imports: tuple[str, ...], limits: Limits) -> None:
-    """In the worker: do tasks until the pipe ends. The kernel keeps the limits, also where a decoder never returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-    if limits.memory_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    for name in imports:
-        import_module(name)
-    with suppress(EOFError, ConnectionError):  # the run has ended
-        pipe.send(None)
-        while True:
-            task = pipe.recv()
-            signal.setitimer(signal.ITIMER_REAL, limits.timeout_s or 0)
-            answer = _answer(function, task)
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            del task
-            pipe.send(answer)
-            del answer
-
-
-def _answer(function: Callable[[Any], Any], task: Any) -> tuple[Any, Exception | None]:
-    try:
-        return function(task), None
-    except Exception as error:
-        error.add_note(traceback.format_exc())
-        return None, error
+        return [RemoteWorker(function, imports, limits) for _ in range(cores(connected()))]
+    return [Worker(function, imports, limits) for _ in range(max(2, os.cpu_count() or 1))]

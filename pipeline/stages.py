@@ -86,6 +86,9 @@ def train(params: Params) -> float:
     from pipeline.training.step import follow, run_key
     from pipeline.training.step import train as step
 
+    if Environment().engine == "ray" and not launched():
+        _train_on_ray(params)
+        return 0.0
     shards, told, start = open_shards(SHARDS), read_lessons(LESSONS), time.perf_counter()
     rows = held_out_rows(shards.meta.holdout_items, params.evaluate)
     if (place := launched()) and not place.first:
@@ -115,6 +118,17 @@ def train(params: Params) -> float:
     return opened
 
 
+def _train_on_ray(params: Params) -> None:
+    """The stage in processes of a cluster, of which the first leaves its curves where they are shown from."""
+    from pipeline.training.following import followed
+    from pipeline.training.on_ray import gpus, take_part_on_ray
+    from pipeline.training.step import processes_for
+
+    processes = processes_for(params.train, Environment().processes or gpus() or 1)
+    with bar("train", "images") as show, followed(CHECKPOINTS, lambda tick: _show_tick(show, tick)):
+        take_part_on_ray(partial(train, params), Path.cwd(), processes)
+
+
 def _judge(params: Params, shards: ShardsReader, rows: NDArray[np.int64], told: Lessons, show: Show) -> Judge:
     """How far a snapshot is from these rows of the holdout, which weigh as the training's images of their kind do."""
     from pipeline.evaluate.choice import judge_of
@@ -136,13 +150,17 @@ def _watcher(log: TrainingLog, show: Show) -> Watcher:
     from pipeline.media.image import grid
 
     def watch(tick: Tick, preview: Callable[[], NDArray[np.uint8]]) -> None:
-        note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
-        show(tick.images_seen, tick.budget, note)
+        _show_tick(show, tick)
         log.metrics(tick.measures, tick.images_seen)
         if log.wants_picture() or tick.images_seen >= tick.budget:
             log.picture(grid(preview(), 10, 2), tick.images_seen)
 
     return watch
+
+
+def _show_tick(show: Show, tick: Tick) -> None:
+    note = f"{tick.rate_per_s:,.0f}/s  G {tick.loss_g:.3f}  D {tick.loss_d:.3f}"
+    show(tick.images_seen, tick.budget, note)
 
 
 def evaluate(params: Params) -> None:

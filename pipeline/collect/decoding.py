@@ -10,7 +10,8 @@ from pipeline.collect.chunks import Piece
 from pipeline.collect.parts import Chunk, Known, Rows, inspected
 from pipeline.manifest import schema
 from pipeline.media.image import NEEDS_MEMORY, PLUGINS, Inspection
-from pipeline.parallel import Do, Limits, Loss, Lost, each, prepare
+from pipeline.parallel import Do, each
+from pipeline.workers import Limits, Loss, Lost, prepare
 
 TIMEOUT_S = 60
 LIMITS = Limits(TIMEOUT_S, memory_bytes=3 * 2**30)

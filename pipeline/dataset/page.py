@@ -14,7 +14,8 @@ from pipeline.dataset.profile import BINS
 from pipeline.manifest import read_rows
 from pipeline.media.image import PLUGINS, thumbnail
 from pipeline.page import rendered
-from pipeline.parallel import Limits, each
+from pipeline.parallel import each
+from pipeline.workers import Limits
 
 SHOWN = 60  # pictures of each kind, evenly over the paths
 SIDE = 64

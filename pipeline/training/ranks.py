@@ -24,6 +24,10 @@ from pipeline.errors import GenloopError
 PATIENCE = timedelta(minutes=30)  # of a process for the others; one that has died is known at once
 
 
+class PeerEnded(GenloopError):
+    """Another process of this training has ended before its time."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process's place among `world` processes."""
@@ -62,7 +66,7 @@ class Ranks:
 
 
 def launched() -> Ranks | None:
-    """The place that torchrun (or `gathered`) has given this process, if any."""
+    """The place that torchrun (or Ray Train, or `gathered`) has given this process, if any."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         return Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     return None
@@ -70,9 +74,9 @@ def launched() -> Ranks | None:
 
 @contextmanager
 def gathered(world: int, device: torch.device, follower: Sequence[str], request: str) -> Iterator[Ranks]:
-    """Join the processes that torchrun has started, or start `world` - 1 of `follower` with `request` on stdin.
+    """Join the processes that torchrun or Ray Train started, or start `world` - 1 of `follower`, `request` on stdin.
 
-    Raises GenloopError where another process ends before its time.
+    Raises PeerEnded where another process ends before its time.
     """
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     place = launched()
@@ -90,14 +94,15 @@ def gathered(world: int, device: torch.device, follower: Sequence[str], request:
         elif "GENLOOP_RENDEZVOUS" in os.environ:
             method = f"file://{os.environ['GENLOOP_RENDEZVOUS']}"
         try:
-            dist.init_process_group(backend, method, timeout=PATIENCE, rank=place.rank, world_size=place.world)
+            if not dist.is_initialized():
+                dist.init_process_group(backend, method, timeout=PATIENCE, rank=place.rank, world_size=place.world)
             yield place
             for process in started:
                 process.wait(60)
         except (RuntimeError, dist.DistError) as error:
             if "onnection" not in str(error):  # closed or reset by a peer, as gloo and NCCL word it
                 raise
-            raise GenloopError(
+            raise PeerEnded(
                 "another process of this training has ended", remedy="run again: it goes on from its last checkpoint"
             ) from error
         finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -139,8 +141,8 @@ def run_key(settings: Train, meta: Shards, judged_by: str, lessons: Lessons) -> 
 def device_here() -> torch.device:
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    place = launched() or Ranks()
-    return torch.device("cuda", place.rank % torch.cuda.device_count())
+    place = int(os.environ.get("LOCAL_RANK", (launched() or Ranks()).rank))
+    return torch.device("cuda", place % torch.cuda.device_count())
 
 
 def processes_for(settings: Train, wanted: int) -> int:
@@ -237,7 +239,7 @@ class _Game:
         state = self._fresh()
         if resume(state, self.snapshots.folder, rules.ranks) and first:
             print(f"going on from {state.images_seen:,} of {rules.budget:,} images", flush=True)
-            self.history = _read_history(self.snapshots.folder, state.images_seen)
+            self.history = read_history(self.snapshots.folder, state.images_seen)
         unchecked = torch.zeros(2, device=rules.device)
         clock, seen = time.perf_counter(), state.images_seen
         while state.images_seen < rules.budget:
@@ -315,7 +317,7 @@ def preview(state: TrainingState, classes: tuple[str, ...], columns: int = 10) -
     return Bundle(state.average, classes, "preview").sample(labels, item_seeds(0, np.arange(len(labels))))
 
 
-def _read_history(folder: Path, images_seen: int) -> list[Tick]:
+def read_history(folder: Path, images_seen: float = math.inf) -> list[Tick]:
     path = folder / "history.json"
     if not path.exists():
         return []

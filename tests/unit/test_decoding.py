@@ -18,9 +18,9 @@ from pipeline.collect.snapshot import collect
 from pipeline.dataset import page
 from pipeline.dataset.diff import Item
 from pipeline.manifest import read_manifest
-from pipeline.parallel import Limits, Loss, _Worker
 from pipeline.settings import Collect
 from pipeline.tombstones import add_tombstones
+from pipeline.workers import Limits, Loss, Worker
 from tests.unit.test_collect import folder, png, snap, table, tar
 from tests.unit.test_generated import BATCH, known, tiles, variants
 
@@ -31,13 +31,13 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Deadly bytes in the workers; gives each worker that starts."""
-    found, start = list[Any](), _Worker._started
+    found, start = list[Any](), Worker._started
 
-    def counted(worker: _Worker[Any, Any]) -> Any:
+    def counted(worker: Worker[Any, Any]) -> Any:
         found.append(worker)
         return start(worker)
 
-    monkeypatch.setattr(_Worker, "_started", counted)
+    monkeypatch.setattr(Worker, "_started", counted)
     monkeypatch.setattr(decoding, "IMPORTS", (*decoding.IMPORTS, "tests.unit.deadly"))
     monkeypatch.setattr(decoding, "LIMITS", Limits(2, 3 * 2**30))
     return found

@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline import parallel
+from pipeline import parallel, workers
 from pipeline.errors import GenloopError
-from pipeline.parallel import Limits, Loss, Lost, each
+from pipeline.parallel import each
+from pipeline.workers import Limits, Loss, Lost
 
 DEADLY = ("tests.unit.deadly",)
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the kernel sets no bound to a process's memory")
@@ -48,9 +49,9 @@ def blas_threads(_: int) -> list[int]:
 
 
 def test_workers_multiply_matrices_in_one_thread_each_and_the_caller_as_it_did() -> None:
-    before, told = blas_threads(0), os.environ.get(parallel.BLAS_THREADS)
+    before, told = blas_threads(0), os.environ.get(workers.BLAS_THREADS)
     assert [set(found) for found in each(blas_threads, range(3))] == [{1}] * 3
-    assert (blas_threads(0), os.environ.get(parallel.BLAS_THREADS)) == (before, told)
+    assert (blas_threads(0), os.environ.get(workers.BLAS_THREADS)) == (before, told)
 
 
 def test_large_tasks_are_not_taken_long_before_their_turn() -> None:
@@ -123,7 +124,8 @@ def test_a_worker_that_can_not_start_is_no_fault_of_its_task() -> None:
 
 
 ORPHANED = """
-from pipeline.parallel import Limits, each
+from pipeline.parallel import each
+from pipeline.workers import Limits
 from tests.unit.deadly import act
 print("begun", flush=True)
 list(each(act, [b"A", b"HANG", b"HANG"], (), Limits(timeout_s=6)))
