@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from importlib import import_module
@@ -201,25 +200,12 @@ def down(as_json: Json = False) -> None:
 @app.command()
 def init(folder: Annotated[Path, typer.Argument(help="The workspace to make.")]) -> None:
     """Make a workspace elsewhere: params.yaml, dvc.yaml and DVC's own files."""
+    from flows.workspaces import make_workspace
     from pipeline.environment import Environment
 
     Environment()  # what can't be would stop every command in the workspace
     make_workspace(folder)
     print(f"{folder}: a workspace; GENLOOP_WORKSPACE={folder} genloop run")
-
-
-def make_workspace(folder: Path) -> None:
-    import pipeline
-    from pipeline.adapters.versions import initialise
-
-    home = Path(pipeline.__file__).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("params.yaml", "dvc.yaml", ".dvcignore"):
-        if not (folder / name).exists():
-            shutil.copyfile(home.parent / name, folder / name)
-    if not (folder / "pipeline").exists():
-        (folder / "pipeline").symlink_to(home)
-    initialise(folder)
 
 
 def _while_services_start(services: Services) -> None:

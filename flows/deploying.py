@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from flows.names import name_of
 from flows.prefect_api import prefect_api
 from flows.records import Service
-from flows.servers import POOL, working_environment
+from flows.servers import POOL, POOLS, working_environment
 from pipeline.errors import ParamsError, ServiceError
 from pipeline.files import sha256_file, write_json
 
@@ -39,7 +39,8 @@ def deploy(workspace: Path, prefect: Service, schedules: bool = True, anew: bool
     receipt = workspace / DONE
     if not anew and receipt.exists() and json.loads(receipt.read_text()) == told:
         return False
-    _prefect(workspace, prefect, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+    for pool in POOLS:
+        _prefect(workspace, prefect, "work-pool", "create", pool, "--type", "process", "--overwrite")
     with prefect_api(prefect) as client:
         _make_queue(client)
         _prefect(workspace, prefect, "deploy", "--all", "--no-prompt", "--prefect-file", str(DEPLOYMENTS))

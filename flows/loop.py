@@ -60,6 +60,10 @@ def listened(workspace: Path, params: Params) -> None:
 
 @task(task_run_name="{stage}")
 def reproduce(workspace: Path, stage: str) -> bool:
+    if stage in Environment().gpu_stages.split():
+        from flows.elsewhere import brought_up_to_date
+
+        return brought_up_to_date(workspace, stage)
     return bring_up_to_date(workspace, stage)
 
 

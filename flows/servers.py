@@ -25,6 +25,7 @@ from pipeline.files import write_new
 PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000, "review": 8080, "worker": 8090}
 HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health", "review": "/healthz", "worker": "/health"}
 POOL = "cpu"
+POOLS = (POOL, "gpu")
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}  # an automation takes a run without them for dead
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flows import wiring
-from flows.cli import make_workspace
+from flows.workspaces import make_workspace
 from pipeline.adapters.preferences import Preferences
 from pipeline.adapters.registry import Registry
 from pipeline.adapters.versions import Versions

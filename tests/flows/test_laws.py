@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from flows.cli import make_workspace
+from flows.workspaces import make_workspace
 from pipeline import stages
 from pipeline.adapters.objects import places
 from pipeline.adapters.registry import Registry

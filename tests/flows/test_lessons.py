@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from flows.beside import TRAINING, start_of
-from flows.cli import make_workspace
 from flows.staleness import keep_lessons, note_lessons
+from flows.workspaces import make_workspace
 from pipeline import stages
 from pipeline.adapters.registry import Registry
 from pipeline.adapters.versions import Versions

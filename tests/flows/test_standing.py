@@ -23,7 +23,7 @@ from ruamel.yaml import YAML
 from flows import deploying, events
 from flows.names import name_of, tag_of
 from flows.running import repaired
-from flows.servers import POOL
+from flows.servers import POOLS
 from pipeline.adapters.registry import SQLITE, Registry
 from pipeline.environment import LOCAL_REGISTRY
 from pipeline.params_file import override_params
@@ -43,7 +43,7 @@ def test_what_is_deployed_can_be_called(told: dict[str, Any]) -> None:
     found = load_flow_from_entrypoint(told["entrypoint"], use_placeholder_flow=False)
     assert isinstance(found, Flow)
     inspect.signature(found.fn).bind(**told["parameters"])
-    assert told["work_pool"]["name"] == POOL
+    assert told["work_pool"]["name"] in POOLS
     assert re.search(rf"^\| `{found.name}` \|", (ROOT / "README.md").read_text(), re.M)
 
 
