@@ -122,6 +122,21 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+def report(
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in a browser.")] = False,
+    as_json: Json = False,
+) -> None:
+    """The page of the last run that ended well: where it is."""
+    from flows.run_report import last_page
+    from pipeline.environment import workspace
+
+    found = last_page(workspace())
+    print(json.dumps({"page": str(found)}, indent=1) if as_json else found)
+    if open_it:
+        typer.launch(found.as_uri())
+
+
+@app.command()
 def doctor(
     repair: Annotated[
         bool, typer.Option("--repair", help="Set right first what killed runs left: history, Prefect, MLflow.")

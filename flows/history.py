@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from flows.summary import Summary
 from pipeline.files import write_json
+from pipeline.ids import known_as
 from pipeline.stages import mended
 from pipeline.values import Value
 
@@ -33,7 +34,8 @@ class RunRecord(Value):
 
 @contextmanager
 def recorded(workspace: Path, source: str) -> Iterator[Callable[[Summary], None]]:
-    """Keep a receipt of the run inside; call what is yielded with its summary. Errors pass through."""
+    """Keep a receipt of the run inside, whose name is the run's id; call what is yielded with its summary. Errors pass
+    through."""
     began, start = datetime.now(UTC), time.perf_counter()
     path = workspace / HISTORY / f"{began:%Y%m%dT%H%M%S.%f}.json"
     run = RunRecord(started_at=began.isoformat(timespec="seconds"), source=source)
@@ -44,7 +46,8 @@ def recorded(workspace: Path, source: str) -> Iterator[Callable[[Summary], None]
 
     write_json(path, run.model_dump())
     try:
-        yield lambda summary: write(_done(run, summary))
+        with known_as(run=path.stem):
+            yield lambda summary: write(_done(run, summary))
     except BaseException as error:
         write(_failed(run, error))
         raise

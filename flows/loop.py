@@ -19,17 +19,21 @@ from flows.approval import agreed, promoted
 from flows.batches import deliver_shares
 from flows.beside import TRAINING, commit_of, keep_screen
 from flows.lessons import lessons_of
+from flows.run_report import gathered, steps_of, write_page
 from flows.staleness import bring_up_to_date, collect_if_changed, keep_lessons, note_lessons
-from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
-from flows.timing import forget_work, own, timed
+from flows.summary import SnapshotSummary, Summary, in_markdown, summarise_batch, summarise_model
+from flows.timing import Steps, forget_work, on_cores, own
 from pipeline import stages
 from pipeline.adapters.versions import Versions
 from pipeline.dataset.record import record
 from pipeline.environment import Environment
 from pipeline.errors import ServiceError, WithdrawnError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
+from pipeline.generate.release import cost_of
+from pipeline.ids import ids
 from pipeline.progress import bar, busy
 from pipeline.promote import decide
+from pipeline.report.run import Judged, Run
 from pipeline.settings import Params
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
 
@@ -206,51 +210,65 @@ def push(workspace: Path) -> bool:
     return sent > 0
 
 
+@task(task_run_name="page of the run", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
+def tell_of_run(workspace: Path, run: Run, attach: bool) -> Path:
+    return write_page(workspace, run, attach)
+
+
 @flow(name="loop", flow_run_name="loop on {params.collect.title}", validate_parameters=False)
-def loop(workspace: Path, params: Params, listen: bool = False) -> Summary:
+def loop(workspace: Path, params: Params, listen: bool = False, start_s: float = 0.0) -> Summary:
     """Collect, validate, preprocess, train, evaluate, register, promote, generate and publish. listen: the training is
-    to hear all feedback so far; else it hears what the last one that listened did."""
-    seconds: dict[str, float] = {}
+    to hear all feedback so far; else it hears what the last one that listened did. start_s: that starting took."""
+    began, steps = datetime.now(UTC), Steps()
     fresh: dict[str, bool] = {}
-    with timed(seconds, "collect"):
+    with steps.step("collect"):
         fresh["collect"] = collect(workspace, params)
     for stage in [name for name in stages.STAGES if name not in stages.FROZEN]:
-        with timed(seconds, stage):
+        with steps.step(stage):
             if stage == "train" and listen:
                 listened(workspace, params)
             elif stage == "train":
                 note_lessons(workspace, params)
             fresh[stage] = reproduce(workspace, stage)
             if stage == "validate":
-                record(workspace, params, "a run")
+                version = record(workspace, params, "a run")
     validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
     card = Scorecard.model_validate_json((workspace / stages.SCORECARD).read_text())
     shards = Shards.model_validate_json((workspace / stages.SHARDS / "shards.json").read_text())
-    with timed(seconds, "register"):
+    with steps.step("register"):
         model = register(workspace, params, card, shards.snapshot)
-    with timed(seconds, "rescore"):
+    with steps.step("rescore"):
         before, best = rescore_champion(workspace, params, card)
-    with timed(seconds, "promote"):
+    with steps.step("promote"):
         model, decision = promote(workspace, params, model, card, before, best)
-    with timed(seconds, "report"):
+    with steps.step("report"):
         page = make_report(workspace, model, card, before, best, decision.reason)
     forget_work(workspace, "generate")
-    with timed(seconds, "generate"):
+    with steps.step("generate"):
         champion = model if model.alias == "champion" else before
         wanted = [name for name, asked in params.batches.items() if asked.every == "run"] if champion else []
         delivered = [batch for name in wanted if champion for batch in deliver(workspace, params, name, champion)]
     if Environment().dvc_push:
-        with timed(seconds, "push"):
+        with steps.step("push"):
             push(workspace)
+    cost = cost_of(on_cores(workspace, steps.core_seconds, fresh), params.costs)
+    run, loops_own = ids().get("run") or str(flow_run.id), own(workspace, steps.seconds, fresh)
+    took = steps_of(steps, loops_own, fresh, start_s), cost
+    judged = Judged(model, card, decision, before, best)
+    told = gathered(workspace, params, run, began, took, version, judged, delivered)
+    news = any(fresh.values()) or decision.promoted or any(batch.fresh for batch in told.batches)
     summary = Summary(
+        run=run,
         snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
         model=summarise_model(model, card, decision, before, best),
         batches=tuple(map(summarise_batch, delivered)),
-        seconds=seconds,
-        own=own(workspace, seconds, fresh),
+        seconds=steps.seconds,
+        own=loops_own,
         up_to_date=[name for name, ran in fresh.items() if not ran],
         picture=str(workspace / stages.PICTURES / "samples.png"),
         report=str(page),
+        page=str(tell_of_run(workspace, told, news)),
+        cost=cost,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     _show_in_prefect(summary)
@@ -279,6 +297,7 @@ def _show_in_prefect(summary: Summary) -> None:
     ]
     create_table_artifact(rows, key="scorecard", description=f"{summary.model.name} v{summary.model.version}")
     create_markdown_artifact(f"Samples: `{summary.picture}`\n\n{summary.model.decision}", key="samples")
+    create_markdown_artifact(in_markdown(summary), key="run", description=f"Run {summary.run}")
     for batch in summary.batches:
         key = f"batch-{re.sub('[^a-z0-9]+', '-', batch.order.lower()).strip('-')}"
         create_link_artifact(batch.uri, key=key, link_text=f"{batch.order}: {batch.items} items")

@@ -47,7 +47,7 @@ def looped(
             for line in reconcile(root, at_work=True):
                 print(line, file=sys.stderr)
             with wiring.prefect_failures(), tags(tag_of(root)):
-                summary = loop(root, params, listen)
+                summary = loop(root, params, listen, round(ready, 2))
             summary = summary.with_start(ready, time.perf_counter() - started)
         write_json(root / LAST, summary.model_dump())
         done(summary)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.evaluate.directions import DIRECTIONS
+from pipeline.generate.card import in_a_cell
+from pipeline.generate.release import Cost
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Value
 
 
@@ -36,6 +38,9 @@ class BatchSummary(Value):
 
 
 class Summary(Value):
+    """report: the model's page; page: the run's."""
+
+    run: str = ""
     snapshot: SnapshotSummary
     model: ModelSummary
     batches: tuple[BatchSummary, ...]
@@ -44,6 +49,8 @@ class Summary(Value):
     up_to_date: list[str]
     picture: str
     report: str = ""
+    page: str = ""
+    cost: Cost | None = None
     finished_at: str
 
     def with_start(self, start_s: float, total_s: float) -> Summary:
@@ -83,6 +90,25 @@ def add_batches(table: Any, batches: Sequence[BatchSummary], none: str) -> None:
         table.add_row("batch", none)
 
 
+def in_markdown(summary: Summary) -> str:
+    """What Prefect shows; names that came from outside are without Markdown's own signs."""
+    model, cost = summary.model, summary.cost
+    batches = ", ".join(f"{batch.order} {batch.uri}, {batch.items:,} items" for batch in summary.batches)
+    rows = {
+        "dataset": f"{summary.snapshot.id}, {summary.snapshot.items:,} items, {summary.snapshot.rejected:,} rejected",
+        "model": f"{model.name} v{model.version}, {model.alias}: {model.decision}",
+        "batches": batches or "none",
+        "time": f"{sum(summary.seconds.values()):.0f} s",
+        "cost": f"{_money(cost)}, {cost.total_s / 3600:.3g} core hours" if cost else "not known",
+        "page": summary.page,
+    }
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {in_a_cell(value)} |" for name, value in rows.items())])
+
+
+def _money(cost: Cost) -> str:
+    return f"{cost.money:.3g} {cost.currency}"
+
+
 def render(summary: Summary) -> Any:
     """A rich renderable."""
     from rich.console import Group
@@ -95,7 +121,7 @@ def render(summary: Summary) -> Any:
     facts.add_row("model", f"[b]{model.name} v{model.version}[/b]  {model.alias}  ({model.decision})")
     add_batches(facts, summary.batches, "none: no champion yet, or no order in params.yaml")
     facts.add_row("picture", summary.picture)
-    facts.add_row("report", summary.report)
+    facts.add_row("report", summary.page or summary.report)
     total = summary.seconds.get("total", 0)
     spent = ", ".join(
         f"{name} {value:.0f} s" for name, value in summary.seconds.items() if value >= 0.5 and name != "total"
@@ -103,6 +129,8 @@ def render(summary: Summary) -> Any:
     facts.add_row("time", f"[b]{total:.0f} s[/b]  {spent}")
     own = ", ".join(f"{name} {value:.1f} s" for name, value in summary.own.items() if value >= 0.5)
     facts.add_row("loop's own", f"[b]{sum(summary.own.values()):.0f} s[/b]  {own}")
+    if summary.cost:
+        facts.add_row("cost", f"[b]{_money(summary.cost)}[/b]  {summary.cost.total_s / 3600:.3g} core hours")
     if summary.up_to_date:
         facts.add_row("up to date", ", ".join(summary.up_to_date))
     return Panel(Group(facts, "", _scores(model)), title="genloop", expand=False, border_style="green")

@@ -1,4 +1,4 @@
-"""Where a run's time went: by step, and how much of it is the loop's own and not the work's."""
+"""Where a run's time went: by step, how much of it is the loop's own and not the work's, and on how many cores."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.cores import core_seconds
 from pipeline.files import write_json
 from pipeline.stages import RECEIPTS
 
 ALL_WORK = ("rescore", "push")  # steps in which the loop has nothing of its own
 
 
-@contextmanager
-def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
-    """Enter the seconds that the work inside took, once it has succeeded."""
-    start = time.perf_counter()
-    yield
-    seconds[step] = round(time.perf_counter() - start, 2)
+class Steps:
+    """Of a run: the seconds that each took, and the seconds of one core, once it has succeeded."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.core_seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        start, before = time.perf_counter(), core_seconds()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 2)
+        self.core_seconds[name] = round(max(0.0, core_seconds() - before), 2)
 
 
 @contextmanager
@@ -37,11 +45,19 @@ def forget_work(workspace: Path, step: str) -> None:
 
 def own(workspace: Path, seconds: Mapping[str, float], fresh: Mapping[str, bool]) -> dict[str, float]:
     """By step: all that is not the step's work on data, pixels, networks or bytes. `fresh`: the stages that ran."""
-    work = {step: _work(workspace, step) for step in seconds if fresh.get(step, True)}
+    work = {step: _told(workspace, step, "work_s") for step in seconds if fresh.get(step, True)}
     work |= {step: seconds[step] for step in ALL_WORK if step in seconds}
     return {step: round(max(0.0, spent - work.get(step, 0.0)), 2) for step, spent in seconds.items()}
 
 
-def _work(workspace: Path, step: str) -> float:
+def on_cores(workspace: Path, core_seconds: Mapping[str, float], fresh: Mapping[str, bool]) -> dict[str, float]:
+    """By step, of one core: a stage that ran knows better, as it alone sees the processes that it had help from."""
+    return {
+        step: max(spent, _told(workspace, step, "core_s") if fresh.get(step) else 0.0)
+        for step, spent in core_seconds.items()
+    }
+
+
+def _told(workspace: Path, step: str, name: str) -> float:
     receipt = workspace / RECEIPTS / f"{step}.json"
-    return float(json.loads(receipt.read_text()).get("work_s", 0)) if receipt.exists() else 0.0
+    return float(json.loads(receipt.read_text()).get(name, 0)) if receipt.exists() else 0.0

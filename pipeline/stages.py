@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.cores import core_seconds
 from pipeline.environment import Environment
 from pipeline.errors import DiskError, GenloopError
 from pipeline.files import replacing, replacing_folder, write_json
@@ -231,12 +232,12 @@ def _number(error: BaseException) -> int | None:
 
 
 def run_stage(name: str, workspace: Path, only: Sequence[str] = ()) -> None:
-    """Run a stage here and leave a receipt in runs/stages: seconds of work and of imports, or the error.
+    """Run a stage here and leave a receipt in runs/stages: seconds of work, of imports and of one core, or the error.
 
     only: where it is `collect`, the sources to look at.
     """
     os.chdir(workspace)
-    start, receipt = time.perf_counter(), RECEIPTS / f"{name}.json"
+    start, cores, receipt = time.perf_counter(), core_seconds(), RECEIPTS / f"{name}.json"
     if os.environ.get("RANK", "0") != "0":  # torchrun's: the first process has the receipt
         STAGES[name](load_params(Path("params.yaml")))
         return
@@ -254,7 +255,8 @@ def run_stage(name: str, workspace: Path, only: Sequence[str] = ()) -> None:
             with suppress(OSError):
                 write_json(receipt, {"error": fields})
         raise
-    write_json(receipt, {"work_s": round(time.perf_counter() - ready, 2), "imports_s": round(ready - start, 2)})
+    spent = {"work_s": time.perf_counter() - ready, "imports_s": ready - start, "core_s": core_seconds() - cores}
+    write_json(receipt, {name: round(seconds, 2) for name, seconds in spent.items()})
 
 
 def main(arguments: list[str]) -> int:

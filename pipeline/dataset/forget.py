@@ -28,7 +28,8 @@ from pipeline.tombstones import Tombstones, add_tombstones, read_tombstones
 from pipeline.values import Batch, ModelVersion, Snapshot
 
 SCRATCH = Path("var/forget")
-SHOWN_BESIDE_RUNS = ("pictures", "report.html", "screen")  # they show training images, the last one in small greys
+# Training images, in the last one in small greys.
+SHOWN_BESIDE_RUNS = ("pictures", "report.html", "run.html", "screen")
 SHOWING = (Path("runs/pages"), Path("runs/items"), stages.LEDGERS / "staged")
 MADE = (  # of a snapshot; the shards are last, since by them it is told of which
     stages.PICTURES,

@@ -10,11 +10,14 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.evaluate.directions import DIRECTIONS, MEANINGS
 from pipeline.page import pages_in
 from pipeline.values import Scorecard
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 CAPTIONS = {
     "samples": "Samples, beside their nearest training images and real ones",
@@ -39,21 +42,44 @@ def report(
     pictures: Mapping[str, bytes],
 ) -> str:
     """HTML. curves: the text of curves.csv; pictures: PNG bytes by the names of the album."""
-    pages = pages_in(Path(__file__).parent)
-    encoded = {name: base64.b64encode(data).decode() for name, data in pictures.items()}
-    pages.filters["number"] = lambda value: "–" if value is None else f"{value:.4g}"
-    return pages.get_template("report.html").render(
-        title=title,
-        card=card,
-        champion=champion,
-        promoted=promoted,
-        why=why,
-        better=DIRECTIONS,
-        meanings=MEANINGS,
-        classes=sorted(card.per_class.items(), key=lambda pair: pair[1]["coverage"]),
-        pictures=[(caption, encoded[name]) for name, caption in CAPTIONS.items() if name in encoded],
-        plots=[(title, plot) for title, colours in PLOTS.items() if (plot := _plot(curves, colours))],
+    return (
+        templates(Path(__file__).parent)
+        .get_template("report.html")
+        .render(
+            title=title,
+            card=card,
+            champion=champion,
+            promoted=promoted,
+            why=why,
+            classes=sorted(card.per_class.items(), key=lambda pair: pair[1]["coverage"]),
+            pictures=inlined(pictures),
+            plots=plots_of(curves),
+        )
     )
+
+
+def templates(folder: Path) -> Environment:
+    """Those of a folder that show a scorecard, pictures and curves as the page of a model does."""
+    pages = pages_in(folder)
+    pages.filters["number"] = _number
+    pages.filters["interval"] = lambda ends: "–" if ends is None else " to ".join(map(_number, ends))
+    pages.globals |= {"better": DIRECTIONS, "meanings": MEANINGS}
+    return pages
+
+
+def inlined(pictures: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    """Captions and base64, in the album's order."""
+    return [
+        (caption, base64.b64encode(pictures[name]).decode()) for name, caption in CAPTIONS.items() if name in pictures
+    ]
+
+
+def plots_of(curves: str) -> list[tuple[str, dict[str, Any]]]:
+    return [(title, plot) for title, colours in PLOTS.items() if (plot := _plot(curves, colours))]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
 
 
 def _plot(curves: str, colours: Mapping[str, str], width: int = 800, height: int = 260) -> dict[str, Any] | None:

@@ -26,13 +26,13 @@ def card(told: Release, receipts: Sequence[Receipt], test_signer: bool) -> str:
         "configs": [{"config_name": "default", "data_files": DATA[order.asked.layout]}],
     }
     lines = [f"{name}: {json.dumps(value)}" for name, value in head.items()]
-    rows = [f"| {name} | {_cell(value)} |" for name, value in facts(told)]
-    dropped = [f"| {_cell(why)} | {count:,} |" for why, count in dropped_of(receipts)]
+    rows = [f"| {name} | {in_a_cell(value)} |" for name, value in facts(told)]
+    dropped = [f"| {in_a_cell(why)} | {count:,} |" for why, count in dropped_of(receipts)]
     signer = " They are signed with a test certificate, which nobody else trusts." if test_signer else ""
     return "\n".join(
         [
             *("---", *lines, "---"),
-            f"# {_cell(order.name)}: {batch.items:,} generated images",
+            f"# {in_a_cell(order.name)}: {batch.items:,} generated images",
             "",
             "Every image here was made by a model (AI-generated; IPTC digital source type `trainedAlgorithmicMedia`)",
             f"and carries signed Content Credentials (C2PA) that say so.{signer} `genloop verify` checks them.",
@@ -101,7 +101,7 @@ def _summed(counts: Any) -> Counter[str]:
     return total
 
 
-def _cell(text: str) -> str:
-    """In one line, without what would be Markdown's or HTML's own."""
+def in_a_cell(text: str) -> str:
+    """Of a table in Markdown. In one line, without what would be Markdown's or HTML's own."""
     plain = " ".join(text.split())
     return "".join(f"&#{ord(c)};" if c in "<>&|`[]*_" else c for c in plain)

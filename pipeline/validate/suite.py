@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.files import write_json
 from pipeline.settings import Validate
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ STYLE = (
     "th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #d5dae0;vertical-align:top}"
     ".failed{color:#a4161a;font-weight:600}.passed{color:#1b6e3c}.modal,.fa,.fas{display:none}"
 )
+CHECKS = "checks.json"  # the index's table, for programs
 NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)  # the same snapshot gives the same pages, to the byte
 PASSING = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|1970-01-01T00:00:00Z|\b2\d{7}T\d{6}\.\d+Z\b")
 EXPLAINED = (
@@ -226,16 +228,26 @@ def _write_pages(docs: Path, checks: list[Check], results: Mapping[str, Any], to
     for picture in (docs / "static" / "images").glob("*.gif"):
         picture.unlink()
     (docs / "index.html").write_text(_index(docs, checks, results, totals))
+    write_json(docs / CHECKS, [_told(check, results[check.name]) for check in checks])
+
+
+def _told(check: Check, result: Any) -> dict[str, Any]:
+    return {
+        "check": check.name,
+        "expected": _bounds(check),
+        "observed": _observed(result),
+        "passed": bool(result.success),
+    }
 
 
 def _index(docs: Path, checks: list[Check], results: Mapping[str, Any], totals: Totals) -> str:
     failed = sum(not results[check.name].success for check in checks)
     verdict = f"{failed} of {len(checks)} checks failed" if failed else f"all {len(checks)} checks passed"
-    rows = [(check, results[check.name]) for check in checks]
+    rows = [_told(check, results[check.name]) for check in checks]
     table = "".join(
-        f"<tr><td class={'passed' if result.success else 'failed'}>{'passed' if result.success else 'failed'}</td>"
-        f"<td>{escape(check.name)}</td><td>{escape(_bounds(check))}</td><td>{escape(_observed(result))}</td></tr>"
-        for check, result in rows
+        f"<tr><td class={'passed' if told['passed'] else 'failed'}>{'passed' if told['passed'] else 'failed'}</td>"
+        f"<td>{escape(told['check'])}</td><td>{escape(told['expected'])}</td><td>{escape(told['observed'])}</td></tr>"
+        for told in rows
     )
     pages = sorted(path.relative_to(docs).as_posix() for path in docs.glob("validations/**/*.html"))
     links = "".join(f"<li><a href='{escape(page)}'>{escape(page.split('/')[1])}</a></li>" for page in pages)

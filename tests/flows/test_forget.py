@@ -170,13 +170,13 @@ def test_models_and_batches_of_it_are_told(workspace: Path) -> None:
     registry = Registry(f"sqlite:///{workspace}/var/mlflow.db", workspace / "var/mlartifacts")
     assert stands(workspace / "data/shards", pixels(7).tobytes())
     (model,) = registry.trained_on({versions(workspace)[1].id})
-    assert {"pictures", "report.html"} <= set(registry.files(model))
+    assert {"pictures", "report.html", "run.html"} <= set(registry.files(model))
     assert (workspace / "data/shards").exists() and list((workspace / "runs/reports").rglob("report.html"))
 
     proof = told(workspace, "forget", sha256(picture(7)))
     assert proof["models"] == ["generator v1"] and [uri.rpartition("/")[2] for uri in proof["batches"]] == [batch]
     assert json.loads(registry.tags(model)[f"forgotten-{proof['id']}"])["proof"] == proof["id"]
-    assert not {"pictures", "report.html"} & set(registry.files(model))
+    assert not {"pictures", "report.html", "run.html"} & set(registry.files(model))
     assert "scorecard.json" in registry.files(model)
     store = FolderStore(workspace / "var/s3/genloop")
     notice = store.get(f"batches/{batch}/notices/{proof['id']}.json")

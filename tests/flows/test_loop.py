@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,23 @@ def test_the_models_page_is_made_once_and_lies_beside_its_run(
     assert attached.read_text() == text
     assert again[0]["report"] == str(page)
     assert [page.stat().st_mtime_ns, attached.stat().st_mtime_ns] == again[1]
+
+
+def test_the_runs_page_lies_in_the_workspace_in_mlflow_and_in_prefect(
+    workspace: Path, first: dict[str, Any], again: tuple[dict[str, Any], list[int]]
+) -> None:
+    page, (attached,) = Path(first["page"]), (workspace / "var/mlartifacts").rglob("run.html")
+    assert page.parent.name == f"run-{first['run']}" and (workspace / f"runs/history/{first['run']}.json").exists()
+    text = page.read_text()
+    assert attached.read_text() == text, "a run that finds all done takes no other run's place"
+    assert first["batches"][0]["id"] in text and "New champion" in text and "120 of 120 asked for" in text
+    assert first["cost"]["seconds"]["train"] > 1 and first["cost"]["seconds"]["evaluate"] > 1
+    assert "delivered by an earlier run" in Path(again[0]["page"]).read_text()
+    assert json.loads(genloop(workspace, "report", "--json").stdout) == {"page": again[0]["page"]}
+    with sqlite3.connect(workspace / "var/prefect/prefect.db") as database:
+        told = [row[0] for row in database.execute("select data from artifact where key = 'run'")]
+    database.close()
+    assert len(told) == 2 and any(first["page"] in one for one in told)
 
 
 def test_again_nothing_is_made_anew(

@@ -28,22 +28,24 @@ CARD = Scorecard(
     intervals={"nfd": (0.2, 0.3)},
     per_class={"fine": {"items": 5, "coverage": 0.9}, "<script>": {"items": 5, "coverage": 0.5}},
 )
-CHAMPION = CARD.model_copy(update={"model": "old", "metrics": {"nfd": 0.75}})
+CHAMPION = CARD.model_copy(update={"model": "old", "metrics": {"nfd": 0.75}, "intervals": {"nfd": (0.3, 0.9)}})
 CURVES = "images_seen,loss_g,loss_d,rate_per_s\n100,1.5,0.5,10\n200,1.0,0.6,10\n"
 
 
 class Cells(HTMLParser):
-    """The text of every table cell, and every tag."""
+    """The text of every table cell, every tag, and every attribute."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.texts: list[str] = []
         self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
         self.in_cell = False
         self.feed(page)
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.attributes += attrs
         self.in_cell = tag in ("td", "th")
 
     def handle_endtag(self, tag: str) -> None:
@@ -63,8 +65,8 @@ def page(champion: Scorecard | None = CHAMPION) -> str:
 
 def test_the_page_has_the_numbers_beside_champion_and_floor() -> None:
     cells = Cells(page()).texts
-    row = cells[cells.index("nfd") :][:6]
-    assert row == ["nfd", "low", "0.25", "0.2 to 0.3", "0.75", "0.1"]
+    row = cells[cells.index("nfd") :][:7]
+    assert row == ["nfd", "low", "0.25", "0.2 to 0.3", "0.75", "0.3 to 0.9", "0.1"]
     assert cells.index("<script>") < cells.index("fine")  # the worst covered first
     alone = Cells(page(champion=None)).texts
     assert alone[alone.index("nfd") :][:5] == ["nfd", "low", "0.25", "0.2 to 0.3", "0.1"]

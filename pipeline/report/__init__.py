@@ -1,0 +1,1 @@
+"""The page of a run: what it did, and what came of it."""
