@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows import wiring
 from flows.beside import provenance, screen_of
+from flows.receipts import keep_receipt
 from flows.timing import work_receipt
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.files import sha256_json
@@ -133,8 +135,8 @@ def deliver(
         order = order.model_copy(update={"canary": canary})
         from pipeline.generate.batches import committed
 
-        store = wiring.stores(asked.bucket)
-        batch = committed(store, order)
+        store, start = wiring.stores(asked.bucket), time.perf_counter()
+        batch, seconds = committed(store, order), 0.0
         if batch is None:
             from pipeline.generate.part import Workplace
             from pipeline.generate.publish import deliver as publish
@@ -149,6 +151,8 @@ def deliver(
                     params.costs,
                     lambda made: show(made, order.asked.count, name),
                 )
+            seconds = time.perf_counter() - start
+        keep_receipt(workspace, store, batch, seconds, wiring.trusted_certificates(workspace))
         return batch
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flows import batch_cli, clean_cli
-from flows.cli_tools import Json, is_locked, prepare, read_params, show, stdout_for_json
+from flows.cli_tools import Json, is_locked, known_workspace, prepare, read_params, show, stdout_for_json
 from flows.data_cli import data
 from flows.feedback_cli import feedback, review, reviewer
 
@@ -134,6 +134,26 @@ def report(
     print(json.dumps({"page": str(found)}, indent=1) if as_json else found)
     if open_it:
         typer.launch(found.as_uri())
+
+
+@app.command()
+def metrics(
+    host: Annotated[str, typer.Option(help="Where to listen. Anyone who reaches it may read it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of /metrics.")] = 9464,
+    once: Annotated[bool, typer.Option("--once", help="Print the figures, and end.")] = False,
+) -> None:
+    """Serve this workspace's figures for Prometheus, until it is stopped."""
+    from flows.metrics.serving import serve, told_once
+    from pipeline.environment import workspace
+    from pipeline.params_file import load_params
+
+    root = known_workspace(workspace())
+    params = load_params(root / "params.yaml")
+
+    if once:
+        print(told_once(root, params), end="")
+    else:
+        serve(root, params, host, port)
 
 
 @app.command()

@@ -13,7 +13,7 @@ import typer
 
 from pipeline.errors import GenloopError, ParamsError, SourceError
 
-LOOK_S = 1.0
+LOOK_S, BLINK_S = 1.0, 0.3
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, all else on stderr.")]
 
 
@@ -23,12 +23,18 @@ def prepare() -> Path:
     return prepare_at(workspace())
 
 
+def known_workspace(root: Path) -> Path:
+    """Raises ParamsError where it is none."""
+    if not (root / "dvc.yaml").exists():
+        raise ParamsError("not a workspace", where=str(root), remedy="`genloop init FOLDER` makes one")
+    return root
+
+
 def prepare_at(root: Path) -> Path:
     """Raises ParamsError where it is no workspace."""
     from pipeline.adapters.versions import initialise
 
-    if not (root / "dvc.yaml").exists():
-        raise ParamsError("not a workspace", where=str(root), remedy="`genloop init FOLDER` makes one")
+    known_workspace(root)
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ.setdefault("DO_NOT_TRACK", "true")
     initialise(root)
@@ -58,8 +64,8 @@ class only_run:
     """One run a workspace at a time; a second one is refused."""
 
     def __init__(self, root: Path, wait_s: float = 0.0) -> None:
-        """wait_s: for the one that is at work, at most."""
-        self.until = time.monotonic() + wait_s
+        """wait_s: for the one that is at work, at most. Who only looks whether one is holds the lock for a moment."""
+        self.until = time.monotonic() + max(wait_s, BLINK_S)
         (root / "var").mkdir(exist_ok=True)
         self.file = (root / "var/run.lock").open("w")
 
@@ -74,7 +80,7 @@ class only_run:
                     self.file.close()
                     remedy = "wait for it, or use another workspace"
                     raise GenloopError("another run is at work here", remedy=remedy) from None
-            time.sleep(LOOK_S)
+            time.sleep(min(LOOK_S, max(0.02, self.until - time.monotonic()) / 3))
 
     def __exit__(self, *error: object) -> None:
         self.file.close()

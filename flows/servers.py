@@ -22,8 +22,9 @@ from pipeline.environment import LOCAL_REGISTRY, Environment, configured_registr
 from pipeline.errors import ServiceError
 from pipeline.files import write_new
 
-PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000, "review": 8080, "worker": 8090}
-HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health", "review": "/healthz", "worker": "/health"}
+PORTS = {"s3": 9000, "prefect": 4200, "mlflow": 5000, "review": 8080, "worker": 8090, "metrics": 9464}
+HEALTH = {"s3": "/", "prefect": "/api/health", "mlflow": "/health", "worker": "/health"}
+HEALTH |= {"review": "/healthz", "metrics": "/healthz"}
 POOL = "cpu"
 POOLS = (POOL, "gpu")
 HEARTBEATS = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}  # an automation takes a run without them for dead
@@ -35,8 +36,8 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
         (var / "s3" / Environment().bucket).mkdir(parents=True, exist_ok=True)
         options = ["--addr", f"127.0.0.1:{port}", "--dir-cache-time", "1s"]
         return [str(rclone()), "serve", "s3", *options, str(var / "s3")]
-    if name == "review":
-        return [sys.executable, "-m", "flows.cli", "review", "--port", str(port)]
+    if name in ("review", "metrics"):
+        return [sys.executable, "-m", "flows.cli", name, "--port", str(port)]
     if name == "worker":
         pool = ["--pool", POOL, "--type", "process", "--name", name_of(workspace), "--install-policy", "never"]
         return [sys.executable, "-m", "prefect", "worker", "start", *pool, "--with-healthcheck"]
@@ -54,7 +55,7 @@ def command(workspace: Path, name: str, port: int) -> list[str]:
 
 def environment(workspace: Path, name: str, port: int, shared: Mapping[str, Service]) -> dict[str, str]:
     """The environment without what would lead the server astray, telemetry off. shared: servers that are up."""
-    if name in ("review", "worker"):
+    if name in ("review", "worker", "metrics"):
         health = {"PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1", "PREFECT_WORKER_WEBSERVER_PORT": str(port)}
         return working_environment(workspace, shared.get("prefect")) | health | HEARTBEATS
     astray = ("RCLONE_",) if name == "s3" else ("PREFECT_API_", "PREFECT_PROFILE", "MLFLOW_TRACKING_")

@@ -12,7 +12,7 @@ from flows.prefect_api import prefect_api
 from flows.reconcile import WHY
 from flows.records import Service
 
-SERVERS, WORKING = ("s3", "prefect", "mlflow"), ("review", "worker")
+SERVERS, WORKING = ("s3", "prefect", "mlflow"), ("review", "metrics", "worker")
 
 
 def stand_up(workspace: Path, schedules: bool) -> list[Service]:

@@ -39,7 +39,7 @@ def _champion(workspace: Path, model: ModelSummary) -> ModelSummary:
     """The champion as the registry has it; it is asked only where it may have changed since the last run."""
     from flows import wiring
 
-    known = _known_champion(model)
+    known = known_champion(model)
     if known and not wiring.registry_changed_since(workspace, workspace / LAST):
         return known
     registry = wiring.registry(workspace)
@@ -54,7 +54,7 @@ def _champion(workspace: Path, model: ModelSummary) -> ModelSummary:
     )
 
 
-def _known_champion(model: ModelSummary) -> ModelSummary | None:
+def known_champion(model: ModelSummary) -> ModelSummary | None:
     """The champion of the last run's end, where that run has its numbers."""
     if model.alias == "champion":
         return model

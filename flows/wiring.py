@@ -174,9 +174,13 @@ def ratings(workspace: Path) -> Ratings:
 
 
 def ratings_if_any(workspace: Path) -> AbstractContextManager[Ratings | None]:
+    return ratings_if_there(workspace) or nullcontext()
+
+
+def ratings_if_there(workspace: Path) -> Ratings | None:
     """None where nobody ever gave feedback here: to open a database means to import what it takes."""
     there = bool(Environment().feedback_url.get_secret_value()) or (workspace / LOCAL_FEEDBACK).exists()
-    return ratings(workspace) if there else nullcontext()
+    return ratings(workspace) if there else None
 
 
 def registry_changed_since(workspace: Path, file: Path) -> bool:

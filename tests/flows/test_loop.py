@@ -101,6 +101,21 @@ def test_the_runs_page_lies_in_the_workspace_in_mlflow_and_in_prefect(
     assert len(told) == 2 and any(first["page"] in one for one in told)
 
 
+def test_prometheus_is_told_of_what_was_done(
+    workspace: Path, first: dict[str, Any], again: tuple[dict[str, Any], list[int]]
+) -> None:
+    told = genloop(workspace, "metrics", "--once").stdout.splitlines()
+    for line in (
+        f"genloop_champion_version {first['model']['version']}.0",
+        'genloop_batch_items_total{order="samples"} 120.0',
+        'genloop_dataset_items{state="accepted"} 1797.0',
+        "genloop_training_images_seen 3200.0",
+        "genloop_run_in_progress 0.0",
+    ):
+        assert line in told
+    assert not [line for line in told if line.startswith("genloop_collector_up") and not line.endswith(" 1.0")]
+
+
 def test_again_nothing_is_made_anew(
     workspace: Path, first: dict[str, Any], again: tuple[dict[str, Any], list[int]]
 ) -> None:
