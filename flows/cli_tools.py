@@ -87,14 +87,17 @@ class only_run:
 
 
 def is_locked(root: Path) -> bool:
-    """Whether a run is at work here."""
-    if not (root / "var/run.lock").exists():
-        return False
+    """Whether a run is at work here. Nothing is written, and others may look at the same moment."""
+    import fcntl
+
     try:
-        with only_run(root):
-            return False
-    except GenloopError:
+        with (root / "var/run.lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
         return True
+    return False
 
 
 class stdout_for_json:

@@ -37,7 +37,7 @@ in_bucket() { # NAME: all actions of objects in it
     printf '"Read:%s", "Write:%s", "List:%s", "Tagging:%s"' "$1" "$1" "$1" "$1"
 }
 
-for name in postgres mlflow prefect feedback tombstones events; do
+for name in postgres mlflow prefect feedback tombstones events grafana; do
     random 24 | keep "$name"
 done
 printf 'genloop:%s' "$(random 24)" | keep prefect_login

@@ -28,6 +28,15 @@ ONCE = {
 }
 GAINED = {"proxy": ["NET_BIND_SERVICE"], "ownership": ["CHOWN"]}
 OURS = {name for name, told in SERVICES.items() if told["image"].startswith("${IMAGE:-genloop}")}
+GRAFANA = {
+    "GF_SERVER_HTTP_PORT",
+    "GF_SECURITY_ADMIN_PASSWORD__FILE",
+    "GF_ANALYTICS_REPORTING_ENABLED",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+    "GF_PLUGINS_PREINSTALL_DISABLED",
+    "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH",
+}
 POSTGRES = {"POSTGRES_PASSWORD_FILE", "POSTGRES_INITDB_ARGS"}
 
 
@@ -38,7 +47,7 @@ def test_it_is_a_compose_file() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("profiles", [[], ["--profile", "gpu"]])
+@pytest.mark.parametrize("profiles", [[], ["--profile", "gpu"], ["--profile", "observe"]])
 def test_compose_itself_takes_it(profiles: list[str], tmp_path: Path) -> None:
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0
     program = ["docker", "compose"] if plugin else ["docker-compose"]
@@ -95,13 +104,13 @@ def test_every_service_is_on_a_network_with_what_it_names() -> None:
                 assert mine & set(SERVICES[other]["networks"]), f"{name} can't reach {other}"
     for other, port in re.findall(r"reverse_proxy (\w+):(\d+)", (INFRA / "caddy/Caddyfile").read_text()):
         assert set(SERVICES["proxy"]["networks"]) & set(SERVICES[other]["networks"])
-        assert port in SERVICES[other]["command"]
+        assert port in (*SERVICES[other].get("command", ()), *SERVICES[other]["environment"].values())
 
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_images_are_pinned_by_a_tag(name: str) -> None:
     tag = SERVICES[name]["image"].rpartition(":")[2]
-    assert tag in ("cpu", "cuda") if name in OURS else re.match(r"\d+[.\d]*(-|$)", tag)
+    assert tag in ("cpu", "cuda") if name in OURS else re.match(r"v?\d+[.\d]*(-|$)", tag)
 
 
 def test_no_secret_is_in_any_file() -> None:
@@ -145,6 +154,7 @@ def test_a_setting_that_nobody_reads_would_be_seen(name: str) -> None:
 
 def test_settings_of_other_images_are_those_of_their_documentation() -> None:
     assert SERVICES["postgres"]["environment"].keys() <= POSTGRES
+    assert SERVICES["grafana"]["environment"].keys() <= GRAFANA
     assert SERVICES["proxy"]["environment"].keys() == {"SITE", "XDG_DATA_HOME", "XDG_CONFIG_HOME"}
     assert "{$SITE:localhost}" in (INFRA / "caddy/Caddyfile").read_text()
 

@@ -40,7 +40,8 @@ def build(root: Path) -> None:
         (root / name).mkdir()
     for number in (1, 2):
         version = told_version(number, "2026-01-01T00:00:00+00:00", Stored(md5="m", size=1, nfiles=1))
-        add_version(root, version.model_copy(update={"accepted": 94, "rejected": 6, "reasons": REASONS}))
+        told = {"accepted": 94, "rejected": 6, "reasons": REASONS, "drift": {"labels": 0.25}}
+        add_version(root, version.model_copy(update=told))
     ticks = [TICK | {"images_seen": 250, "nfd": 3.5}, TICK | {"nfd": None}]
     write_json(root / "runs/train/abc/history.json", ticks)
     for name, order, items, seconds in (("b1", "samples", 100, 4.0), ("b2", "samples", 50, 2.5), ("b3", "ads", 7, 0.0)):
