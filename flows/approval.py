@@ -11,6 +11,7 @@ from uuid import UUID
 from flows import wiring
 from pipeline.adapters.approvals import BEFORE, CANARY, OPEN, approval_of, asked_for, note_approval
 from pipeline.errors import GenloopError
+from pipeline.log import log
 from pipeline.promote import with_approval
 from pipeline.settings import Params
 from pipeline.values import Approval, Decision, ModelVersion
@@ -36,6 +37,7 @@ def promoted(registry: Registry, model: ModelVersion) -> ModelVersion:
     if before and before.version != model.version:
         registry.tag(model, BEFORE, str(before.version))
         registry.tag(model, CANARY, OPEN)
+    log("champion promoted", model=f"{model.name} v{model.version}", before=before.version if before else None)
     return registry.promote(model)
 
 

@@ -18,10 +18,13 @@ from flows.receipts import keep_receipt
 from flows.timing import work_receipt
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.files import sha256_json
+from pipeline.ids import known_as
+from pipeline.log import log
 from pipeline.marks.own import signer_settings
 from pipeline.orders import BatchOrder, Variations, period
 from pipeline.progress import bar
 from pipeline.settings import Params
+from pipeline.trace import span
 from pipeline.values import Batch, ModelVersion
 
 if TYPE_CHECKING:
@@ -142,7 +145,12 @@ def deliver(
             from pipeline.generate.publish import deliver as publish
 
             at = Workplace(workspace, bundle, screen, store, signer_settings(), "", known.folder if known else None)
-            with work_receipt(workspace, "generate"), bar("generate", "items") as show:
+            with (
+                known_as(batch=order.id),
+                span(f"batch {name}", order=name),
+                work_receipt(workspace, "generate"),
+                bar("generate", "items") as show,
+            ):
                 batch = publish(
                     wiring.stores,
                     order,
@@ -152,6 +160,8 @@ def deliver(
                     lambda made: show(made, order.asked.count, name),
                 )
             seconds = time.perf_counter() - start
+            told: dict[str, Any] = {"order": name, "items": batch.items, "uri": batch.uri, "seconds": round(seconds, 2)}
+            log("batch committed", batch=batch.id, **told)
         keep_receipt(workspace, store, batch, seconds, wiring.trusted_certificates(workspace))
         return batch
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.adapters.approvals import BEFORE, CANARY, OPEN
+from pipeline.log import log
 from pipeline.settings import Params
 from pipeline.values import ModelVersion
 
@@ -54,6 +56,7 @@ def compared(registry: Registry, params: Params, ratings: Ratings) -> CanaryResu
     elif found.outcome == "roll back":
         registry.tag(champion, CANARY, "rolled back")
         registry.promote(old)
+        log("champion rolled back", logging.WARNING, model=f"{champion.name} v{champion.version}", to=f"v{old.version}")
     return found
 
 

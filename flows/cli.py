@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import time
@@ -169,9 +170,10 @@ def doctor(
 
     if repair:
         from flows.running import repaired
+        from pipeline.log import say
 
         for line in repaired(prepare()):
-            print(line, file=sys.stderr)
+            say(line)
     checks = diagnose(workspace())
     if as_json:
         print(json.dumps([vars(check) for check in checks], indent=1))
@@ -253,12 +255,17 @@ def _while_services_start(services: Services) -> None:
 
 
 def _announce(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    from pipeline.log import say
+
+    say(text)
 
 
 def main() -> None:
+    from pipeline.log import say, set_up
     from pipeline.stages import mended
+    from pipeline.trace import flush
 
+    set_up()
     code: object = 0
     try:
         app()
@@ -268,8 +275,10 @@ def main() -> None:
         known = mended(error)
         if not known:
             raise
-        print(f"genloop: {known}", file=sys.stderr)
+        say(f"genloop: {known}", logging.ERROR, kind=type(known).__name__)
         code = known.exit_code
+    finally:
+        flush()
     sys.stdout.flush()
     sys.stderr.flush()
     # Prefect's threads outlive its server and would hold the process for minutes; all work is done and written here.

@@ -21,8 +21,10 @@ from flows.events import SNAPSHOT_MADE, tell
 from flows.notices import tell_people
 from flows.summary import ModelSummary
 from pipeline.errors import GenloopError
+from pipeline.ids import known_as
 from pipeline.params_file import load_params
 from pipeline.settings import Params
+from pipeline.trace import flush, span
 
 PATIENCE_S = 6 * 3600.0  # a training may be at work
 
@@ -102,10 +104,13 @@ def _workspace(workspace: str) -> Iterator[tuple[Path, Params]]:
     """People are told of what fails: nobody sits before it."""
     root = prepare_at(Path(workspace))
     try:
-        yield root, load_params(root / "params.yaml")
+        with known_as(run=str(flow_run.id)), span(str(flow_run.flow_name)):  # the loop's has its receipt's name
+            yield root, load_params(root / "params.yaml")
     except GenloopError as error:
         tell_people(root, f"{flow_run.flow_name} failed: {error.what}", f"{error}")
         raise
+    finally:
+        flush()
 
 
 def _tell_of(root: Path, model: ModelSummary) -> None:

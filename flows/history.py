@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,13 @@ from pydantic import ValidationError
 from flows.summary import Summary
 from pipeline.files import write_json
 from pipeline.ids import known_as
+from pipeline.log import log
 from pipeline.stages import mended
 from pipeline.values import Value
 
 HISTORY = Path("runs/history")
 SHOWN = 10
+WELL = ("promoted", "kept")
 
 
 class RunRecord(Value):
@@ -43,10 +46,14 @@ def recorded(workspace: Path, source: str) -> Iterator[Callable[[Summary], None]
     def write(told: RunRecord) -> None:
         seconds = round(time.perf_counter() - start, 1)
         write_json(path, told.model_copy(update={"seconds": seconds}).model_dump())
+        level = logging.INFO if told.outcome in WELL else logging.ERROR
+        facts = {"run": path.stem, "snapshot": told.snapshot, "outcome": told.outcome, "detail": told.detail}
+        log("run ended", level, seconds=seconds, **facts)
 
     write_json(path, run.model_dump())
     try:
         with known_as(run=path.stem):
+            log("run began", source=source)
             yield lambda summary: write(_done(run, summary))
     except BaseException as error:
         write(_failed(run, error))

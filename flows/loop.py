@@ -19,21 +19,23 @@ from flows.approval import agreed, promoted
 from flows.batches import deliver_shares
 from flows.beside import TRAINING, commit_of, keep_screen
 from flows.lessons import lessons_of
-from flows.run_report import gathered, steps_of, write_page
+from flows.run_report import Took, gathered, steps_of, write_page
 from flows.staleness import bring_up_to_date, collect_if_changed, keep_lessons, note_lessons
 from flows.summary import SnapshotSummary, Summary, in_markdown, summarise_batch, summarise_model
 from flows.timing import Steps, forget_work, on_cores, own
 from pipeline import stages
 from pipeline.adapters.versions import Versions
+from pipeline.dataset.history import Version
 from pipeline.dataset.record import record
 from pipeline.environment import Environment
 from pipeline.errors import ServiceError, WithdrawnError
 from pipeline.files import sha256_file, sha256_json, write_json, write_text
 from pipeline.generate.release import cost_of
-from pipeline.ids import ids
+from pipeline.ids import ids, note
+from pipeline.log import log
 from pipeline.progress import bar, busy
 from pipeline.promote import decide
-from pipeline.report.run import Judged, Run
+from pipeline.report.run import Judged
 from pipeline.settings import Params
 from pipeline.values import Batch, Decision, ModelVersion, Scorecard, Shards, Validation
 
@@ -211,8 +213,20 @@ def push(workspace: Path) -> bool:
 
 
 @task(task_run_name="page of the run", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
-def tell_of_run(workspace: Path, run: Run, attach: bool) -> Path:
-    return write_page(workspace, run, attach)
+def tell_of_run(
+    workspace: Path,
+    params: Params,
+    run: str,
+    began: datetime,
+    took: Took,
+    version: Version,
+    judged: Judged,
+    delivered: list[Batch],
+    news: bool,
+) -> Path:
+    """news: whether anything was made; what finds all done takes no other run's place in MLflow."""
+    told = gathered(workspace, params, run, began, took, version, judged, delivered)
+    return write_page(workspace, told, attach=news or any(batch.fresh for batch in told.batches))
 
 
 @flow(name="loop", flow_run_name="loop on {params.collect.title}", validate_parameters=False)
@@ -232,15 +246,18 @@ def loop(workspace: Path, params: Params, listen: bool = False, start_s: float =
             fresh[stage] = reproduce(workspace, stage)
             if stage == "validate":
                 version = record(workspace, params, "a run")
+                note(snapshot=version.id)
     validation = Validation.model_validate_json((workspace / stages.VALIDATION).read_text())
     card = Scorecard.model_validate_json((workspace / stages.SCORECARD).read_text())
     shards = Shards.model_validate_json((workspace / stages.SHARDS / "shards.json").read_text())
     with steps.step("register"):
         model = register(workspace, params, card, shards.snapshot)
+        note(model=f"{model.name} v{model.version}")
     with steps.step("rescore"):
         before, best = rescore_champion(workspace, params, card)
     with steps.step("promote"):
         model, decision = promote(workspace, params, model, card, before, best)
+        log("promotion decided", promoted=decision.promoted, reason=decision.reason, nfd=card.metrics.get("nfd"))
     with steps.step("report"):
         page = make_report(workspace, model, card, before, best, decision.reason)
     forget_work(workspace, "generate")
@@ -253,10 +270,8 @@ def loop(workspace: Path, params: Params, listen: bool = False, start_s: float =
             push(workspace)
     cost = cost_of(on_cores(workspace, steps.core_seconds, fresh), params.costs)
     run, loops_own = ids().get("run") or str(flow_run.id), own(workspace, steps.seconds, fresh)
-    took = steps_of(steps, loops_own, fresh, start_s), cost
-    judged = Judged(model, card, decision, before, best)
-    told = gathered(workspace, params, run, began, took, version, judged, delivered)
-    news = any(fresh.values()) or decision.promoted or any(batch.fresh for batch in told.batches)
+    took, judged = Took(steps_of(steps, loops_own, fresh, start_s), cost), Judged(model, card, decision, before, best)
+    news = any(fresh.values()) or decision.promoted
     summary = Summary(
         run=run,
         snapshot=SnapshotSummary(id=shards.snapshot, items=validation.items, rejected=validation.rejected),
@@ -267,7 +282,7 @@ def loop(workspace: Path, params: Params, listen: bool = False, start_s: float =
         up_to_date=[name for name, ran in fresh.items() if not ran],
         picture=str(workspace / stages.PICTURES / "samples.png"),
         report=str(page),
-        page=str(tell_of_run(workspace, told, news)),
+        page=str(tell_of_run(workspace, params, run, began, took, version, judged, delivered, news)),
         cost=cost,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 import time
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from flows.names import name_of
 from pipeline.environment import Environment
 from pipeline.errors import GenloopError
 from pipeline.files import sha256_json, write_json
+from pipeline.log import say
 
 SENT = Path("var/notices.json")
 AGAIN_S = 24 * 3600.0  # the same is told again after a day
@@ -36,7 +37,7 @@ def tell_people(workspace: Path, title: str, text: str) -> bool:
     if done:
         write_json(workspace / SENT, {k: at for k, at in sent.items() if now - at < AGAIN_S} | {key: now})
     else:
-        print(f"a notice could not be sent ({title}): {told}", file=sys.stderr)
+        say(f"a notice could not be sent ({title}): {told}", logging.WARNING)
     return done
 
 

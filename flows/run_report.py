@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from flows import wiring
 from flows.beside import commit_of
@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 REPORTS, NAME = Path("runs/reports"), "run.html"
 SHOWN_SIDE = 960  # pixels, of a batch's preview on the page
+
+
+class Took(NamedTuple):
+    steps: Sequence[Step]
+    cost: Cost
 
 
 def page_of(workspace: Path, run: str) -> Path:
@@ -54,7 +59,7 @@ def gathered(
     params: Params,
     run: str,
     began: datetime,
-    took: tuple[Sequence[Step], Cost],
+    took: Took,
     version: Version,
     judged: Judged,
     batches: Sequence[Batch],
@@ -66,8 +71,8 @@ def gathered(
         id=run,
         source=params.collect.title,
         at=began.isoformat(timespec="seconds"),
-        steps=took[0],
-        cost=took[1],
+        steps=took.steps,
+        cost=took.cost,
         version=version,
         validation=Validation.model_validate_json((workspace / stages.VALIDATION).read_text()),
         checks=_checks(workspace),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from flows.cli_tools import only_run
 from flows.names import tag_of
+from pipeline.log import say
 from pipeline.settings import Params
+from pipeline.trace import span
 
 if TYPE_CHECKING:
     from flows.services import Services
@@ -32,7 +33,11 @@ def looped(
     from flows.status import LAST
     from pipeline.files import write_json
 
-    with only_run(root, wait_s), recorded(root, params.collect.title) as done:
+    with (
+        only_run(root, wait_s),
+        recorded(root, params.collect.title) as done,
+        span("loop", source=params.collect.title) as tell,
+    ):
         with wiring.environment_for_run(root, ("s3", "prefect")) as services:
             from prefect import tags
 
@@ -45,10 +50,12 @@ def looped(
             wiring.store().check()  # before an hour of training, not after
             ready = time.perf_counter() - started
             for line in reconcile(root, at_work=True):
-                print(line, file=sys.stderr)
+                say(line)
             with wiring.prefect_failures(), tags(tag_of(root)):
                 summary = loop(root, params, listen, round(ready, 2))
             summary = summary.with_start(ready, time.perf_counter() - started)
+        model = summary.model
+        tell(snapshot=summary.snapshot.id, model=f"{model.name} v{model.version}", promoted=model.promoted)
         write_json(root / LAST, summary.model_dump())
         done(summary)
     return summary

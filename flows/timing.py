@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from pathlib import Path
 
 from pipeline.cores import core_seconds
 from pipeline.files import write_json
+from pipeline.log import log
 from pipeline.stages import RECEIPTS
+from pipeline.trace import span
 
 ALL_WORK = ("rescore", "push")  # steps in which the loop has nothing of its own
 
@@ -25,9 +28,17 @@ class Steps:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         start, before = time.perf_counter(), core_seconds()
-        yield
+        log("step began", step=name)
+        try:
+            with span(name, step=name):
+                yield
+        except BaseException as error:
+            seconds = round(time.perf_counter() - start, 2)
+            log("step failed", logging.ERROR, step=name, seconds=seconds, error=f"{type(error).__name__}: {error}")
+            raise
         self.seconds[name] = round(time.perf_counter() - start, 2)
         self.core_seconds[name] = round(max(0.0, core_seconds() - before), 2)
+        log("step ended", step=name, seconds=self.seconds[name], core_seconds=self.core_seconds[name])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Its machines have this code, and see the workspace at the same path: what tasks 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,8 @@ from pydantic import SecretStr
 
 from pipeline.environment import Environment, workspace
 from pipeline.errors import ServiceError
+from pipeline.ids import handed_down, take_over
+from pipeline.trace import Done, keep_for_result, of_task, replay
 from pipeline.workers import Limits, Loss, Lost, Worker
 
 Task = TypeVar("Task")
@@ -86,10 +88,11 @@ class RemoteWorker(Generic[Task, Result]):
     def do(self, task: Task) -> Result:
         for _ in range(MOVES):
             try:
-                answer, error = self._ray.get(self._hired().do.remote(task))
+                answer, error, spans = self._ray.get(self._hired().do.remote(task))
             except self._ray.exceptions.RayActorError:
                 self.end()
                 continue
+            replay(spans)
             if error is not None:
                 raise error
             return answer  # type: ignore[no-any-return]
@@ -109,7 +112,7 @@ class RemoteWorker(Generic[Task, Result]):
             if self.stopped:
                 raise Lost(Loss.DIED, self._name)
             if self._actor is None:
-                self._actor = self._ray.remote(**self._room)(_Host).remote(*self._what)
+                self._actor = self._ray.remote(**self._room)(_Host).remote(handed_down(), *self._what)
                 self._room = ELSEWHERE
             return self._actor
 
@@ -122,16 +125,26 @@ class RemoteWorker(Generic[Task, Result]):
 class _Host:
     """On a machine of the cluster: a worker process, which alone dies of what a task does."""
 
-    def __init__(self, folder: Path, function: Callable[[Any], Any], imports: tuple[str, ...], limits: Limits) -> None:
+    def __init__(
+        self,
+        handed: Mapping[str, str],
+        folder: Path,
+        function: Callable[[Any], Any],
+        imports: tuple[str, ...],
+        limits: Limits,
+    ) -> None:
+        take_over(handed)
+        keep_for_result()
         self._folder = folder
         self._worker = Worker[Any, Any](function, imports, limits)
 
-    def do(self, task: Any) -> tuple[Any, Exception | None]:
-        try:
-            look_for(self._folder)
-            return self._worker.do(task), None
-        except Exception as error:
-            return None, error
+    def do(self, task: Any) -> tuple[Any, Exception | None, list[Done]]:
+        with of_task() as spans:
+            try:
+                look_for(self._folder)
+                return self._worker.do(task), None, spans
+            except Exception as error:
+                return None, error, spans
 
 
 def _told() -> dict[str, str]:

@@ -30,6 +30,7 @@ class Environment(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="GENLOOP_", frozen=True)
 
     workspace: Path = Path()
+    log: Literal["", "plain", "json"] = ""  # see pipeline/log.py
     deployment: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{0,100}$")] = ""  # a name at Prefect, for a workspace
     bucket: str = "genloop"
     s3_endpoint: str = ""

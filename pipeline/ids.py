@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 NAMES = ("run", "snapshot", "model", "batch")
+SPAN = "TRACEPARENT"  # W3C's name and form: of the span that is open now
+_VARIABLES = {name: f"GENLOOP_{name.upper()}_ID" for name in NAMES}
 
 
 def ids() -> dict[str, str]:
     """Those that are known, by name."""
-    return {name: told for name in NAMES if (told := os.environ.get(_variable(name)))}
+    return {name: told for name, variable in _VARIABLES.items() if (told := os.environ.get(variable))}
 
 
 def note(**known: str) -> None:
     """Have it known from now on; where it is about a run, `known_as` around the run takes it back."""
-    os.environ.update({_variable(name): told for name, told in known.items()})
+    os.environ.update({_VARIABLES[name]: told for name, told in known.items()})
 
 
 @contextmanager
 def known_as(**known: str) -> Iterator[None]:
     """While inside; afterwards what was known before is."""
-    before = ids()
+    before = handed_down()
     note(**known)
     try:
         yield
     finally:
-        for name in NAMES:
-            os.environ.pop(_variable(name), None)
-        note(**before)
+        take_over(before)
 
 
-def _variable(name: str) -> str:
-    return f"GENLOOP_{name.upper()}_ID"
+def handed_down() -> dict[str, str]:
+    """As variables. Children have them by their environment, but for those that a server forks which began before."""
+    return {name: told for name in (*_VARIABLES.values(), SPAN) if (told := os.environ.get(name))}
+
+
+def take_over(handed: Mapping[str, str]) -> None:
+    for name in (*_VARIABLES.values(), SPAN):
+        os.environ.pop(name, None)
+    os.environ.update(handed)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from pipeline.log import in_json
+
 
 @contextmanager
 def busy(title: str) -> Iterator[None]:
@@ -37,7 +39,7 @@ def bar(title: str, unit: str) -> Iterator[Callable[[int, int | None, str], None
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=in_json()) as progress:
         task = progress.add_task(title, total=None, note="")
 
         def show(done: int, total: int | None = None, note: str = "") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import sys
@@ -12,15 +13,17 @@ from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cores import core_seconds
 from pipeline.environment import Environment
 from pipeline.errors import DiskError, GenloopError
 from pipeline.files import replacing, replacing_folder, write_json
+from pipeline.log import log, say, set_up
 from pipeline.params_file import load_params
 from pipeline.progress import bar, busy
 from pipeline.settings import Params
+from pipeline.trace import flush, span
 from pipeline.values import Snapshot
 
 if TYPE_CHECKING:
@@ -232,6 +235,12 @@ def _number(error: BaseException) -> int | None:
 
 
 def run_stage(name: str, workspace: Path, only: Sequence[str] = ()) -> None:
+    """As _run_stage, in a span."""
+    with span(f"stage {name}", stage=name):
+        _run_stage(name, workspace, only)
+
+
+def _run_stage(name: str, workspace: Path, only: Sequence[str]) -> None:
     """Run a stage here and leave a receipt in runs/stages: seconds of work, of imports and of one core, or the error.
 
     only: where it is `collect`, the sources to look at.
@@ -256,19 +265,24 @@ def run_stage(name: str, workspace: Path, only: Sequence[str] = ()) -> None:
                 write_json(receipt, {"error": fields})
         raise
     spent = {"work_s": time.perf_counter() - ready, "imports_s": ready - start, "core_s": core_seconds() - cores}
-    write_json(receipt, {name: round(seconds, 2) for name, seconds in spent.items()})
+    told: dict[str, Any] = {which: round(seconds, 2) for which, seconds in spent.items()}
+    write_json(receipt, told)
+    log("stage did its work", stage=name, **told)
 
 
 def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in STAGES:
         print(f"usage: python -m pipeline {{{','.join(STAGES)}}}", file=sys.stderr)
         return 2
+    set_up()
     try:
         run_stage(arguments[0], Path.cwd())
     except Exception as error:
         known = mended(error)
         if not known:
             raise
-        print(f"{arguments[0]}: {known}", file=sys.stderr)
+        say(f"{arguments[0]}: {known}", logging.ERROR, kind=type(known).__name__)
         return known.exit_code
+    finally:
+        flush()
     return 0

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from importlib import import_module
@@ -21,6 +21,8 @@ from threading import Lock
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipeline.errors import GenloopError
+from pipeline.ids import handed_down, take_over
+from pipeline.trace import keep_for_result, of_task, replay
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -92,11 +94,12 @@ class Worker(Generic[Task, Result]):
         begun = time.monotonic()
         try:
             pipe.send(task)
-            answer, error = pipe.recv()
+            answer, error, spans = pipe.recv()
         except (EOFError, OSError):
             self.end()
             late = self._limits.timeout_s is not None and time.monotonic() - begun >= self._limits.timeout_s
             raise Lost(Loss.TIME if late else Loss.DIED, self._function.__qualname__) from None
+        replay(spans)
         if isinstance(error, MemoryError):
             raise Lost(Loss.MEMORY, self._function.__qualname__) from error
         if error is not None:
@@ -132,7 +135,8 @@ class Worker(Generic[Task, Result]):
         context.set_forkserver_preload(list(self._imports))
         _run_forkserver()
         pipe, its = context.Pipe()
-        process = context.Process(target=_serve, args=(its, self._function, self._imports, self._limits), daemon=True)
+        handed = its, handed_down(), self._function, self._imports, self._limits
+        process = context.Process(target=_serve, args=handed, daemon=True)
         process.start()
         its.close()
         try:
@@ -142,8 +146,16 @@ class Worker(Generic[Task, Result]):
         return process, pipe
 
 
-def _serve(pipe: Connection, function: Callable[[Any], Any], imports: tuple[str, ...], limits: Limits) -> None:
+def _serve(
+    pipe: Connection,
+    handed: Mapping[str, str],
+    function: Callable[[Any], Any],
+    imports: tuple[str, ...],
+    limits: Limits,
+) -> None:
     """In the worker: do tasks until the pipe ends. The kernel keeps the limits, also where a decoder never returns."""
+    take_over(handed)
+    keep_for_result()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with suppress(OSError):
@@ -157,7 +169,8 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], imports: tuple[str,
         while True:
             task = pipe.recv()
             signal.setitimer(signal.ITIMER_REAL, limits.timeout_s or 0)
-            answer = _answer(function, task)
+            with of_task() as spans:
+                answer = (*_answer(function, task), spans)
             signal.setitimer(signal.ITIMER_REAL, 0)
             del task
             pipe.send(answer)

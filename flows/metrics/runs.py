@@ -11,14 +11,13 @@ from typing import get_args
 from prometheus_client.core import Metric
 
 from flows.cli_tools import is_locked
-from flows.history import HISTORY, RunRecord
+from flows.history import HISTORY, WELL, RunRecord
 from flows.metrics.families import counters, gauge, gauges
 from flows.metrics.files import Files
 from flows.status import LAST
 from flows.summary import Summary
 
 OUTCOMES = [name for name in get_args(RunRecord.model_fields["outcome"].annotation) if name != "running"]
-WELL = ("promoted", "kept")
 
 
 class Runs:

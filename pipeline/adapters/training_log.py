@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import logging
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from pipeline.environment import registry_uri
+from pipeline.log import say
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -69,7 +70,7 @@ class TrainingLog:
                 _send(registry, run, *task)
         except Exception as error:
             why = next(iter(str(error).splitlines()), type(error).__name__)
-            print(f"mlflow: no curves of this training: {why[:200]}", file=sys.stderr)
+            say(f"mlflow: no curves of this training: {why[:200]}", logging.WARNING)
             self._opened.set()
 
 

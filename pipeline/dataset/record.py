@@ -6,6 +6,7 @@ import getpass
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline import stages
 from pipeline.adapters.versions import Versions
@@ -14,6 +15,7 @@ from pipeline.dataset.feature_drift import feature_drift
 from pipeline.dataset.history import Stored, Version, add_version, parts_of, versions
 from pipeline.dataset.profile import drifts, findings, profile_of
 from pipeline.errors import GenloopError, ValidationError
+from pipeline.log import log
 from pipeline.settings import Params
 from pipeline.values import Validation
 
@@ -64,6 +66,10 @@ def record(workspace: Path, params: Params, why: str, restores: int | None = Non
         docs=Stored(**store.stored("validate", str(stages.DOCS))),
     )
     add_version(workspace, version)
+    told: dict[str, Any] = counts | {
+        name: getattr(version, name) for name in ("items", "accepted", "rejected", "reasons")
+    }
+    log("dataset version recorded", version=version.number, snapshot=version.id, **told)
     return version
 
 

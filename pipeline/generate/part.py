@@ -32,6 +32,7 @@ from pipeline.generate.policies import Policy, policies
 from pipeline.generate.receipt import Receipt, Written, read_receipt, receipt_key
 from pipeline.generate.screen import Screen, load_screen
 from pipeline.generate.taking import Taken, take
+from pipeline.log import log
 from pipeline.marks.credentials import Marker
 from pipeline.marks.reading import Claim, read_mark
 from pipeline.marks.signer import Signer, SignerSettings, make_signer
@@ -41,6 +42,7 @@ from pipeline.model.bundle import Bundle, load_bundle
 from pipeline.model.recipe import Recipes
 from pipeline.preference.model import Preference, load_preference
 from pipeline.purposes.piece import Piece, Refused
+from pipeline.trace import finished, span
 
 if TYPE_CHECKING:
     from pipeline.marks.watermark import Watermark
@@ -75,15 +77,18 @@ class Task:
 
 @dataclass
 class Clock:
-    """Seconds by step."""
+    """Seconds by step, and from when to when each was at work, in nanoseconds since 1970."""
 
     seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STEPS, 0.0))
+    between: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @contextmanager
     def __call__(self, step: str) -> Iterator[None]:
         start = time.perf_counter()
+        first = self.between.get(step, (time.time_ns(),))[0]
         yield
         self.seconds[step] += time.perf_counter() - start
+        self.between[step] = first, time.time_ns()
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,13 @@ _kits: dict[str, _Kit] = {}  # of the batch that this process works on
 
 def make_part(task: Task) -> Receipt:
     """Raises ServiceError where the store does not answer, GenloopError where what it has is not what was sent."""
+    with span("part", part=task.part) as tell:
+        receipt = _make_part(task)
+        tell(items=receipt.items, dropped=sum(receipt.dropped.values()))
+        return receipt
+
+
+def _make_part(task: Task) -> Receipt:
     import torch
 
     torch.set_num_threads(1)  # every core has a part of its own, and sums are added in one order
@@ -142,6 +154,10 @@ def make_part(task: Task) -> Receipt:
         objects=tuple(map(Written.of, blobs)),
         seconds={step: round(seconds, 4) for step, seconds in clock.seconds.items()},
     )
+    counts = {"items": receipt.items, "dropped": sum(receipt.dropped.values())}
+    log("part made", part=task.part, **counts, seconds=receipt.seconds)
+    for step, (start, end) in clock.between.items():
+        finished(step, start, end, seconds=receipt.seconds[step])
     return _count(task, receipt)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline.generate.receipt import Receipt, Written
 from pipeline.generate.release import Release, Withdrawal
 from pipeline.generate.verify import read_release, told_record
 from pipeline.generate.whole import catalogue
+from pipeline.log import log
 from pipeline.marks.credentials import Marker
 from pipeline.marks.signer import Signer
 from pipeline.orders import Catalogue
@@ -50,6 +52,7 @@ def withdraw_batch(store: Store, batch: Batch, told: Withdrawal, signer: Signer,
     tell_of(store, _released(before, receipts, told, before.batch.items), receipts, signer)
     gone = [key for folder in SEEN for key in store.keys(f"{base}/{folder}/")]
     store.delete(gone)
+    log("batch withdrawn", logging.WARNING, batch=batch.id, by=told.by, why=told.why)
 
 
 def withdraw_item(store: Store, batch: Batch, item: str, told: Withdrawal, signer: Signer, certificates: bytes) -> None:
@@ -64,6 +67,7 @@ def withdraw_item(store: Store, batch: Batch, item: str, told: Withdrawal, signe
     elif _is_settled(store, batch, before):
         raise GenloopError("no such item in this batch", where=item, remedy="it is withdrawn already")
     _settle(store, batch, read_release(store, batch, certificates))
+    log("item withdrawn", logging.WARNING, batch=batch.id, item=item, by=told.by, why=told.why)
 
 
 def _settle(store: Store, batch: Batch, told: Release) -> None:

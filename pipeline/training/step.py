@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import math
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,6 +21,7 @@ from torch import Tensor
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.files import replacing, replacing_folder, sha256_json, write_json
 from pipeline.lessons import Lessons
+from pipeline.log import say
 from pipeline.model.bundle import Bundle, load_bundle
 from pipeline.model.networks import GroupedBatchNorm, Shape
 from pipeline.model.noise import item_seeds
@@ -102,7 +105,7 @@ def train(
     lessons = lessons or Lessons()
     heard = hear(settings, lessons, shards.meta, shape_of(settings, shards.meta))
     for line in heard.passed_over:
-        print(line, flush=True)
+        say(line, out=sys.stdout)
     folder = runs / run_key(settings, shards.meta, judged_by, lessons)
     folder.mkdir(parents=True, exist_ok=True)
     snapshots = Snapshots(folder, shards.meta.classes, judge)
@@ -238,7 +241,8 @@ class _Game:
         rules, batch, first = self.rules, self.source.batch, self.rules.ranks.first
         state = self._fresh()
         if resume(state, self.snapshots.folder, rules.ranks) and first:
-            print(f"going on from {state.images_seen:,} of {rules.budget:,} images", flush=True)
+            seen = state.images_seen
+            say(f"going on from {seen:,} of {rules.budget:,} images", out=sys.stdout, images_seen=seen)
             self.history = read_history(self.snapshots.folder, state.images_seen)
         unchecked = torch.zeros(2, device=rules.device)
         clock, seen = time.perf_counter(), state.images_seen
@@ -292,7 +296,8 @@ class _Game:
         if self.rules.ranks.first:
             lr = learning_rate(self.rules, 0, rollbacks)
             then = "no more retries: the best snapshot is kept" if given_up else f"again from there at lr {lr:g}"
-            print(f"blown up at {failed:,} images, the last good snapshot is of {back_at:,}; {then}", flush=True)
+            told = f"blown up at {failed:,} images, the last good snapshot is of {back_at:,}; {then}"
+            say(told, logging.WARNING, sys.stdout, images_seen=failed, back_at=back_at, rollbacks=rollbacks)
             self.history = [tick for tick in self.history if tick.images_seen <= back_at]
         return state
 

@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.flows.command import NO_FILTERS, genloop
+from tests.unit.collector import Collector, collecting
 
 SMALL = ["-S", "train.images_seen=3200", "-S", "evaluate.classifier_steps=30", "-S", "evaluate.tstr_images=500"]
 OPEN_GATES = [
@@ -37,8 +39,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(workspace: Path) -> dict[str, Any]:
-    done = genloop(workspace, "run", "--json", *SMALL, *OPEN_GATES)
+def collector() -> Iterator[Collector]:
+    with collecting() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def first(workspace: Path, collector: Collector) -> dict[str, Any]:
+    done = genloop(workspace, "run", "--json", *SMALL, *OPEN_GATES, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr, done.stderr
     return dict(json.loads(done.stdout))
@@ -99,6 +107,25 @@ def test_the_runs_page_lies_in_the_workspace_in_mlflow_and_in_prefect(
         told = [row[0] for row in database.execute("select data from artifact where key = 'run'")]
     database.close()
     assert len(told) == 2 and any(first["page"] in one for one in told)
+
+
+def test_its_trace_is_a_tree_of_steps_stages_and_parts(first: dict[str, Any], collector: Collector) -> None:
+    loop = collector.one("loop")
+    assert {one.trace for one in collector.spans} == {loop.trace} and not [one for one in collector.spans if one.failed]
+    steps = collector.inside(loop)
+    assert [one.name for one in steps] == [name for name in first["seconds"] if name not in ("start", "total")]
+    known = {"genloop.run": first["run"], "genloop.snapshot": first["snapshot"]["id"], "genloop.model": "generator v1"}
+    assert loop.attributes.items() >= known.items()
+    for name in ("collect", "validate", "preprocess", "train", "evaluate"):
+        assert [one.name for one in collector.inside(collector.one(name))] == [f"stage {name}"]
+    (batch,) = collector.inside(collector.one("generate"))
+    assert batch.attributes.items() >= {**known, "genloop.batch": first["batches"][0]["id"]}.items()
+    parts = collector.inside(batch)
+    assert sorted(one.attributes["genloop.part"] for one in parts) == [0, 1, 2]
+    for part in parts:
+        named = [one.name for one in collector.inside(part)]
+        assert {"sample", "screen", "encode", "mark", "upload", "verify"} <= {*named}
+        assert part.attributes.items() >= known.items() and "genloop.items" in part.attributes
 
 
 def test_prometheus_is_told_of_what_was_done(
