@@ -46,7 +46,7 @@ def prefect_api(prefect: Service) -> Iterator[Client]:
             transport=Patient(),
             trust_env=False,
             timeout=60,
-            auth=_login(),
+            auth=login(),
             event_hooks={"response": [check]},
         ) as client:
             yield client
@@ -54,7 +54,7 @@ def prefect_api(prefect: Service) -> Iterator[Client]:
         raise ServiceError(f"Prefect did not answer: {error}", where=prefect.url, remedy="`genloop up`") from None
 
 
-def _login() -> tuple[str, str] | None:
+def login() -> tuple[str, str] | None:
     """As Prefect's own clients give it."""
     name, found, password = os.environ.get("PREFECT_API_AUTH_STRING", "").partition(":")
     return (name, password) if found else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 import socket
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -16,11 +16,13 @@ from prometheus_client.core import InfoMetricFamily, Metric
 from flows.metrics.champion import Champion
 from flows.metrics.collector import Source, Sources
 from flows.metrics.machine import Disk, Gpus
+from flows.metrics.queue import Queue
 from flows.metrics.reviews import Reviews
 from flows.metrics.runs import Runs
 from flows.metrics.work import Batches, Dataset, Stages, Training
 from flows.names import name_of
 from pipeline.errors import GenloopError
+from pipeline.log import say
 from pipeline.settings import Params
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ def sources(workspace: Path, params: Params) -> dict[str, Source]:
         "champion": Champion(workspace),
         "batches": Batches(workspace),
         "reviews": Reviews(workspace, params.review.opinions),
+        "queue": Queue(workspace),
         "disk": Disk(workspace),
         "gpus": Gpus(),
     }
@@ -46,7 +49,7 @@ def sources(workspace: Path, params: Params) -> dict[str, Source]:
 
 def registry_of(workspace: Path, params: Params) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(Sources(sources(workspace, params), lambda line: print(line, file=sys.stderr, flush=True)))
+    registry.register(Sources(sources(workspace, params), lambda line: say(line, logging.WARNING)))
     return registry
 
 

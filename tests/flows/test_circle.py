@@ -121,6 +121,7 @@ def test_a_retraining_is_asked_for_waits_for_a_person_and_goes_on(workspace: Pat
         step = told(workspace, "feedback", "run")
         assert step["step"]["action"] == "retrain", step["step"]
         until(lambda: states(prefect) == ["PAUSED"], "the retraining to wait for a person", 400)
+        until(lambda: 'genloop_queue_runs{state="paused"} 1.0' in figures(services), "paused run in the figures", 60)
         say_yes(services["review"], 2)
         until(lambda: states(prefect) == ["COMPLETED"], "the retraining to go on", 400)
     assert told(workspace, "status")["model"]["version"] == 2
@@ -128,8 +129,14 @@ def test_a_retraining_is_asked_for_waits_for_a_person_and_goes_on(workspace: Pat
     assert lessons["preference"] and lessons["champion_sha256"]
     decisions = told(workspace, "feedback", "log")
     assert decisions[0]["decision"]["action"] == "retrain"
-    figures = httpx.get(f"{services['metrics']}/metrics", trust_env=False).text.splitlines()
-    assert {"genloop_champion_version 2.0", 'genloop_collector_up{source="reviews"} 1.0'} <= {*figures}
+    lines = figures(services)
+    assert {"genloop_champion_version 2.0", 'genloop_queue_runs{state="late"} 0.0'} <= {*lines}
+    assert not [line for line in lines if line.startswith("genloop_collector_up") and not line.endswith(" 1.0")]
+
+
+def figures(services: dict[str, str]) -> list[str]:
+    """As Prometheus reads them."""
+    return httpx.get(f"{services['metrics']}/metrics", trust_env=False).text.splitlines()
 
 
 def deployments(prefect: httpx.Client) -> list[str]:

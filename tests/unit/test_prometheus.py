@@ -105,6 +105,13 @@ def test_a_broken_source_takes_no_other_with_it(root: Path, path: str, source: s
     assert up(figures(root)) == whole | {source: 0}
 
 
+def test_a_prefect_that_is_gone_takes_only_what_it_knows_with_it(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free_port()}/api")
+    registry = registry_of(root, PARAMS)
+    for _ in range(2):
+        assert {name for name, well in up(parsed(generate_latest(registry).decode())).items() if not well} == {"queue"}
+
+
 def test_of_an_empty_workspace_there_is_little_and_nothing_is_broken(tmp_path: Path) -> None:
     found = figures(tmp_path)
     assert of(found, "runs_total", outcome="failed") == 0 and set(up(found).values()) == {1}
