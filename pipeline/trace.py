@@ -29,7 +29,7 @@ ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
 TIMEOUTS = ("OTEL_EXPORTER_OTLP_TIMEOUT", "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT")
 SILENT = "GENLOOP_TRACES_SILENT"  # set where the collector did not answer, for what is started from then on
 TIMEOUT_S = 1.0  # of a request, where no setting says otherwise; a run waits for the last one only
-DELAY_MS = 1000
+DELAY, DELAY_MS = "OTEL_BSP_SCHEDULE_DELAY", 1000.0  # milliseconds until spans are sent
 
 Tell = Callable[..., None]
 
@@ -196,10 +196,10 @@ def _provider() -> TracerProvider | None:
         say("no traces are sent: `pip install 'genloop[traces]'`", logging.WARNING)
         return None
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # what is to be said, we say
-    set_ = any(os.environ.get(name) for name in TIMEOUTS)
-    exporter = OTLPSpanExporter(timeout=None if set_ else TIMEOUT_S)
+    exporter = OTLPSpanExporter(timeout=None if any(map(os.environ.get, TIMEOUTS)) else TIMEOUT_S)
+    delay = None if os.environ.get(DELAY) else DELAY_MS
     provider = TracerProvider(resource=Resource.create(_service()), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(_until_it_fails(exporter), schedule_delay_millis=DELAY_MS))
+    provider.add_span_processor(BatchSpanProcessor(_until_it_fails(exporter), schedule_delay_millis=delay))
     return provider
 
 

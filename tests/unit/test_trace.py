@@ -131,7 +131,7 @@ with span("loop"):
     for _ in range(3):
         with span("step"):
             subprocess.run([sys.executable, "-m", "tests.unit.stage"], check=True)
-    time.sleep(1.5)
+    time.sleep(0.3)
     subprocess.run([sys.executable, "-m", "tests.unit.stage"], check=True)
 flush()
 """
@@ -145,7 +145,7 @@ def test_a_collector_that_is_gone_is_told_of_in_a_line_and_soon_left_alone(liste
             silent.listen(50)
         port = silent.getsockname()[1] if listens else free_port()
         start = time.perf_counter()
-        done = run(MANY, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}")
+        done = run(MANY, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", OTEL_BSP_SCHEDULE_DELAY="50")
         took = time.perf_counter() - start
     assert done.returncode == 0
     assert set(done.stderr.splitlines()) == {"the traces' collector does not answer: no more spans are sent"}
