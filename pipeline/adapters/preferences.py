@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.answering import answered
 from pipeline.adapters.registry import Registry
 
 FOLDER, CURRENT, KEY, SAID = "preference", "current", "key", "said"
 
 
+@answered
 class Preferences:
     """Those that were learned for one generator, by the name of that."""
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.adapters.answering import answered, is_absent
 from pipeline.adapters.databases import is_database, shown, with_driver
 from pipeline.errors import ServiceError
 from pipeline.values import ModelVersion, Scorecard
@@ -28,6 +29,7 @@ MANNERS = {
 }
 
 
+@answered
 class Registry:
     """One tracking server or SQLite file. Raises ServiceError where it can't be reached."""
 
@@ -60,8 +62,10 @@ class Registry:
 
         try:
             found = self.client.get_model_version_by_alias(name, alias)
-        except MlflowException:
-            return None
+        except MlflowException as error:
+            if is_absent(error):
+                return None
+            raise
         return _value(found, alias)
 
     def version(self, name: str, number: int) -> ModelVersion | None:
@@ -69,8 +73,10 @@ class Registry:
 
         try:
             return _value(self.client.get_model_version(name, str(number)), "")
-        except MlflowException:
-            return None
+        except MlflowException as error:
+            if is_absent(error):
+                return None
+            raise
 
     def newest(self, name: str, count: int) -> list[ModelVersion]:
         """The last versions, the newest first."""
@@ -137,11 +143,20 @@ class Registry:
                     pip_requirements=["mlflow", "numpy", "pandas", "pillow", "safetensors", "torch"],
                 )
         self._ensure_model(name)
-        version = self.client.create_model_version(
+        self.client.create_model_version(
             name, info.model_uri, run.info.run_id, tags={"bundle": card.model, **tags}, model_id=info.model_id
         )
+        version = self._without_twins(name, card.model)
         self.client.set_registered_model_alias(name, "challenger", str(version.version))
         return _value(version, "challenger", card.model)
+
+    def _without_twins(self, name: str, bundle: str) -> Any:
+        """The bundle's version; others of it go: MLflow's client asks again where the answer to a request was lost."""
+        found = [v for v in self._all_versions() if v.name == name and v.tags.get("bundle") == bundle]
+        first, *twins = sorted(found, key=lambda version: int(version.version))
+        for twin in twins:
+            self.client.delete_model_version(name, str(twin.version))
+        return first
 
     def training_run(self, key: str) -> str:
         """The id of the run of this training, made where there is none; it is running."""
@@ -262,7 +277,9 @@ class Registry:
 
         try:
             self.client.get_registered_model(name)
-        except MlflowException:
+        except MlflowException as error:
+            if not is_absent(error):
+                raise
             self.client.create_registered_model(name)
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from pipeline.adapters.answering import answered
 from pipeline.adapters.registry import LARGEST_PAGE, Registry, pages
-from pipeline.errors import ServiceError
 
 CLEANED = "cleaned"  # tag of a run whose version is gone, or about to be: ISO 8601
 
@@ -39,6 +37,7 @@ class TrackedRun:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+@answered
 class Tracked:
     """Raises ServiceError where MLflow does not answer."""
 
@@ -47,10 +46,9 @@ class Tracked:
 
     def versions(self) -> list[TrackedVersion]:
         """Of every registered model."""
-        with _answering():
-            found = list(pages(lambda token: self._client.search_model_versions(**_page(token))))
-            names = {version.name for version in found}
-            aliases = {name: self._client.get_registered_model(name).aliases or {} for name in names}
+        found = list(pages(lambda token: self._client.search_model_versions(**_page(token))))
+        names = {version.name for version in found}
+        aliases = {name: self._client.get_registered_model(name).aliases or {} for name in names}
         return [
             TrackedVersion(
                 name=one.name,
@@ -65,43 +63,40 @@ class Tracked:
 
     def runs(self) -> list[TrackedRun]:
         """Of the experiment, but those that were deleted."""
-        with _answering():
-            logged = self._logged
-            runs = pages(lambda token: self._client.search_runs([self._experiment], **_page(token)))
-            return [
-                TrackedRun(
-                    id=str(run.info.run_id),
-                    at=_at(run.info.end_time or run.info.start_time),
-                    bytes=sum(
-                        map(
-                            _size,
-                            [run.info.artifact_uri, *(m.artifact_location for m in logged.get(run.info.run_id, []))],
-                        )
-                    ),
-                    tags=dict(run.data.tags),
-                )
-                for run in runs
-            ]
+        logged = self._logged
+        runs = pages(lambda token: self._client.search_runs([self._experiment], **_page(token)))
+        return [
+            TrackedRun(
+                id=str(run.info.run_id),
+                at=_at(run.info.end_time or run.info.start_time),
+                bytes=sum(
+                    map(
+                        _size,
+                        [run.info.artifact_uri, *(m.artifact_location for m in logged.get(run.info.run_id, []))],
+                    )
+                ),
+                tags=dict(run.data.tags),
+            )
+            for run in runs
+        ]
 
     def drop_version(self, version: TrackedVersion) -> bool:
         """Out of the registry, where its number is not given again; False where an alias stands on it by now. What is
         left of it is its run's, which is marked before."""
-        with _answering():
-            aliases = self._client.get_registered_model(version.name).aliases or {}
-            if str(version.version) in map(str, aliases.values()):
-                return False
-            self._client.set_tag(version.run, CLEANED, datetime.now(UTC).isoformat(timespec="seconds"))
-            self._client.delete_model_version(version.name, str(version.version))
-            return True
+        aliases = self._client.get_registered_model(version.name).aliases or {}
+        if str(version.version) in map(str, aliases.values()):
+            return False
+        self._client.set_tag(version.run, CLEANED, datetime.now(UTC).isoformat(timespec="seconds"))
+        self._client.delete_model_version(version.name, str(version.version))
+        return True
 
     def drop_run(self, run: str) -> None:
         """Its files and logged models; its numbers stay in MLflow's database, out of sight."""
-        with _answering():
-            for model in self._logged.pop(run, []):
-                _delete(model.artifact_location)
-                self._client.delete_logged_model(model.model_id)
-            _delete(self._client.get_run(run).info.artifact_uri)
-            self._client.delete_run(run)
+        for model in self._logged.pop(run, []):
+            _delete(model.artifact_location)
+            self._client.delete_logged_model(model.model_id)
+        _delete(self._client.get_run(run).info.artifact_uri)
+        self._client.delete_run(run)
 
     @cached_property
     def _logged(self) -> defaultdict[str, list[Any]]:
@@ -136,15 +131,3 @@ def _delete(uri: str) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     get_artifact_repository(uri).delete_artifacts()
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    from botocore.exceptions import BotoCoreError, ClientError
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, BotoCoreError, ClientError, OSError) as error:
-        what = f"MLflow did not answer: {' '.join(str(error).split())[:300]}"
-        raise ServiceError(what, where="GENLOOP_MLFLOW_URI", remedy="`genloop doctor`") from error

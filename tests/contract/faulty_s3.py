@@ -112,7 +112,7 @@ def _handler(mine: FaultyS3) -> type[BaseHTTPRequestHandler]:
             with suppress(ConnectionError):  # who asked has hung up
                 self.answer()
 
-        do_HEAD = do_PUT = do_POST = do_DELETE = do_GET
+        do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = do_GET
 
         def answer(self) -> None:
             body = mine.damaged(self.rfile.read(int(self.headers.get("Content-Length", 0))))
