@@ -35,7 +35,7 @@ from pipeline.generate.gallery import HTML
 from pipeline.generate.order import Order, wanted
 from pipeline.generate.part import Task, Workplace, make_part, signing
 from pipeline.generate.receipt import Receipt, Written, read_receipt, receipt_key
-from pipeline.generate.release import Provenance, Release, release
+from pipeline.generate.release import HELD, Provenance, Release, release, unnamed
 from pipeline.generate.whole import whole
 from pipeline.marks.credentials import Marker
 from pipeline.marks.jws import sign_json
@@ -157,6 +157,8 @@ def _commit(
         at.store.put(f"{order.home}/{blob.name}", blob.data, blob.content_type)
     told = release(batch, order, at.made_at, receipts, list(map(Written.of, more)), provenance, prices)
     record = tell_of(at.store, told, receipts, signer)
+    # Of runs that were killed before a part counted: whoever reads the prefix would find its items twice.
+    at.store.delete([f"{order.home}/{name}" for name in unnamed(at.store, told, (*HELD, "dropped"))])
     note_batch(stores, batch)
     at.store.put_new(f"{order.home}/{COMMIT}", commit_of(batch, record), "application/json")
     return committed(at.store, order) or batch

@@ -6,12 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.adapters.store import Store
+from pipeline.generate import layouts
+from pipeline.generate.batches import home
 from pipeline.generate.order import Order
 from pipeline.generate.receipt import Receipt, Written
 from pipeline.settings import Costs
 from pipeline.values import Approval, Batch, Scorecard, Value
 
 JOULES_A_KWH = 3.6e6
+SEEN = (*layouts.FOLDERS, "gallery", "atlas", "sheet", "catalogue")  # where images can be seen, or are told of
+HELD = (*SEEN, "items")
 
 
 class Provenance(Value):
@@ -118,3 +123,10 @@ def release(
         model_cost=cost_of(provenance.seconds, prices),
         objects={one.name: one.sha256 for one in written},
     )
+
+
+def unnamed(store: Store, told: Release, folders: Sequence[str] = HELD) -> list[str]:
+    """What lies in these folders of the batch that its record does not name, by its name there."""
+    base = home(told.batch)
+    there = (key.removeprefix(f"{base}/") for folder in folders for key in store.keys(f"{base}/{folder}/"))
+    return [name for name in there if name not in told.objects]

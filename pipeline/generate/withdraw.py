@@ -27,7 +27,7 @@ from pipeline.generate.making import beside
 from pipeline.generate.part import signing
 from pipeline.generate.publish import commit_of, tell_of
 from pipeline.generate.receipt import Receipt, Written
-from pipeline.generate.release import Release, Withdrawal
+from pipeline.generate.release import SEEN, Release, Withdrawal, unnamed
 from pipeline.generate.verify import read_release, told_record
 from pipeline.generate.whole import catalogue
 from pipeline.log import log
@@ -35,9 +35,6 @@ from pipeline.marks.credentials import Marker
 from pipeline.marks.signer import Signer
 from pipeline.orders import Catalogue
 from pipeline.values import Batch
-
-SEEN = (*layouts.FOLDERS, "gallery", "atlas", "sheet", "catalogue")  # where images can be seen, or are told of
-HELD = (*SEEN, "items")
 
 
 def withdraw_batch(store: Store, batch: Batch, told: Withdrawal, signer: Signer, certificates: bytes) -> None:
@@ -74,19 +71,14 @@ def _settle(store: Store, batch: Batch, told: Release) -> None:
     """Commit what the record names, and delete what it does not."""
     record = read_object(store, batch, RECORD)
     store.put(f"{home(batch)}/{COMMIT}", commit_of(told.batch, record), "application/json")
-    store.delete([f"{home(batch)}/{name}" for name in _unnamed(store, batch, told)])
+    store.delete([f"{home(batch)}/{name}" for name in unnamed(store, told)])
 
 
 def _is_settled(store: Store, batch: Batch, told: Release) -> bool:
     """Whether the commit object tells of the record that is there, and nothing is left that this one does not name."""
     record = hashlib.sha256(read_object(store, batch, RECORD)).hexdigest()
     is_told = told_record(store.get(f"{home(batch)}/{COMMIT}") or b"") == record
-    return is_told and not _unnamed(store, batch, told)
-
-
-def _unnamed(store: Store, batch: Batch, told: Release) -> list[str]:
-    there = (key.removeprefix(f"{home(batch)}/") for at in HELD for key in store.keys(f"{home(batch)}/{at}/"))
-    return [name for name in there if name not in told.objects]
+    return is_told and not unnamed(store, told)
 
 
 def _write_without(store: Store, batch: Batch, item: str, before: Release, told: Withdrawal, signer: Signer) -> None:

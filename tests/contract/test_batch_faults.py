@@ -84,6 +84,19 @@ def test_an_s3_that_goes_down_is_told_in_a_line_and_the_batch_goes_on_later(
     assert batch.items == 40
 
 
+def test_what_a_killed_run_uploaded_and_did_not_count_is_not_in_the_batch(tmp_path: Path) -> None:
+    """A part made again has other bytes, since it is signed again: both lay in data/, and readers saw items twice."""
+    other, store = FolderStore(tmp_path / "other"), FolderStore(tmp_path / "bucket")
+    order, _ = delivered(tmp_path, lambda bucket: other, count=20)
+    left = {key: other.get(key) for key in other.keys(f"{order.home}/") if "part-" in key or "preview" in key}
+    assert {key.split("/")[2] for key in left} == {"data", "dropped", "gallery", "items"}
+    for key, data in left.items():
+        store.put(key.replace("00000-", "00000-dead"), data or b"", "application/octet-stream")
+    _, batch = delivered(tmp_path, lambda bucket: store, count=20)
+    assert len(pq.read_table(store.folder / home(batch) / "data")) == 20
+    assert verify_batch(store, batch, make_signer(SignerSettings(), tmp_path / SIGNING).certificates).problems == ()
+
+
 @pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_ends_in_the_same_pixels(tmp_path: Path) -> None:
     """With all its workers, as a machine goes down; twelve times."""
