@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from flows.guard import note_own_batches
 from pipeline import decisions, stages
 from pipeline.adapters.versions import Versions, has_stage
-from pipeline.errors import ERRORS, GenloopError, ServiceError, SourceError
+from pipeline.errors import ERRORS, DamagedError, GenloopError, ServiceError, SourceError
 from pipeline.files import sha256_file, sha256_json, write_json
 from pipeline.lessons import Lessons, stands, write_lessons
 from pipeline.settings import Params
@@ -23,6 +24,7 @@ def collect_if_changed(workspace: Path, params: Params, only: Sequence[str] = ()
 
     only: names of the sources to look at; what others have new stays for the next time.
     """
+    mend_parts(workspace)
     before = _collected(workspace)
     state = {
         "sources": before.get("sources", "") if only else _sources(workspace, params),
@@ -35,6 +37,27 @@ def collect_if_changed(workspace: Path, params: Params, only: Sequence[str] = ()
     Versions(workspace).commit("collect")
     write_json(workspace / COLLECTED, state if not only or tuple(only) == NONE else {})
     return True
+
+
+def mend_parts(workspace: Path) -> None:
+    """Parts of the snapshot are never changed once they are written: where one is another than DVC knows by its name,
+    it is damaged, and brought back. Raises GenloopError where DVC has it neither in its cache nor in its remote."""
+    if not (workspace / "dvc.lock").exists() or not (workspace / stages.SNAPSHOT / "snapshot.json").exists():
+        return
+    versions, parts = Versions(workspace), _parts_of(workspace)
+    altered = versions.altered("collect", str(stages.SNAPSHOT))
+    damaged = {name: md5 for name, md5 in altered.items() if parts is None or name in parts}
+    versions.bring_back(str(stages.SNAPSHOT), damaged)
+    for name in damaged:
+        print(f"{stages.SNAPSHOT / name} was damaged or gone: it is brought back", file=sys.stderr)
+
+
+def _parts_of(workspace: Path) -> set[str] | None:
+    """Those that the snapshot in the workspace names; None where it can't be read itself."""
+    try:
+        return {f"parts/{part.name}" for part in stages.read_snapshot(workspace).parts}
+    except (OSError, ValueError):
+        return None
 
 
 def note_as_collected(workspace: Path, params: Params) -> None:
@@ -113,5 +136,8 @@ def bring_up_to_date(workspace: Path, stage: str) -> bool:
     except ServiceError:
         known = json.loads(receipt.read_text()).get("error") if receipt.exists() else None
         if known:
-            raise ERRORS.get(known.pop("kind"), GenloopError)(known.pop("what"), **known) from None
+            kind = ERRORS.get(known.pop("kind"), GenloopError)
+            if kind is DamagedError:
+                Versions(workspace).discard("preprocess", str(stages.SHARDS))
+            raise kind(known.pop("what"), **known) from None
         raise

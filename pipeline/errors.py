@@ -55,6 +55,10 @@ class DiskError(GenloopError):
     exit_code = 6
 
 
+class DamagedError(DiskError):
+    """What is on the disk is not what was written there."""
+
+
 class BatchError(GenloopError):
     """A batch is not what it must be: too few items are left, or something in it was altered."""
 
@@ -67,6 +71,6 @@ class WithdrawnError(BatchError):
 
 KINDS = (
     *(GenloopError, ParamsError, SourceError, ValidationError, ServiceError, DiskError),
-    *(BatchError, WithdrawnError),
+    *(DamagedError, BatchError, WithdrawnError),
 )
 ERRORS: dict[str, type[GenloopError]] = {kind.__name__: kind for kind in KINDS}

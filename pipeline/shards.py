@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import DamagedError
 from pipeline.values import Shards
 
 
@@ -37,6 +38,27 @@ def open_shards(folder: Path) -> ShardsReader:
     }
     meta = Shards.model_validate_json((folder / "shards.json").read_text())
     return ShardsReader(meta, **arrays, folder=folder.absolute())
+
+
+def whole_shards(folder: Path) -> ShardsReader:
+    """The same, once every byte was held against their id: a disk may give other bytes than it was given.
+
+    Raises DamagedError.
+    """
+    try:
+        shards = open_shards(folder)
+        train, holdout = (shards.train_images, shards.train_labels), (shards.holdout_images, shards.holdout_labels)
+        found = content_id([*train, *holdout], "\n".join(shards.meta.classes))
+    except (ValueError, OSError) as error:
+        raise _damaged(folder, " ".join(str(error).split())) from error
+    if found != shards.meta.id:
+        raise _damaged(folder, f"their hash is {found} and not {shards.meta.id}")
+    return shards
+
+
+def _damaged(folder: Path, why: str) -> DamagedError:
+    remedy = "`genloop run` makes them anew; look whether the disk is well"
+    return DamagedError(f"the shards are not what was written: {why}", where=str(folder), remedy=remedy)
 
 
 def content_id(arrays: list[NDArray[np.generic]], header: str) -> str:

@@ -85,23 +85,25 @@ def train(params: Params) -> float:
     from pipeline.evaluate.choice import held_out_rows, judged_by
     from pipeline.evaluate.pictures import sheet_of
     from pipeline.lessons import read_lessons
-    from pipeline.shards import open_shards
+    from pipeline.shards import open_shards, whole_shards
     from pipeline.training.ranks import launched
     from pipeline.training.step import follow, run_key
     from pipeline.training.step import train as step
 
-    if Environment().engine == "ray" and not launched():
+    place = launched()
+    if Environment().engine == "ray" and not place:
         _train_on_ray(params)
         return 0.0
-    shards, told, start = open_shards(SHARDS), read_lessons(LESSONS), time.perf_counter()
+    opened = open_shards if place and not place.first else whole_shards
+    shards, told, start = opened(SHARDS), read_lessons(LESSONS), time.perf_counter()
     rows = held_out_rows(shards.meta.holdout_items, params.evaluate)
-    if (place := launched()) and not place.first:
+    if place and not place.first:
         follow(params.train, shards, rows, told)
         return 0.0
     by = judged_by(params.evaluate)
     key = run_key(params.train, shards.meta, by, told)
     with TrainingLog(Path.cwd(), key) as log, bar("train", "images") as show:
-        opened = time.perf_counter() - start
+        opening_s = time.perf_counter() - start
         trained = step(
             params.train,
             shards,
@@ -119,7 +121,7 @@ def train(params: Params) -> float:
         log.bundle = trained.bundle
     with replacing(PROGRESS) as path:
         sheet_of(trained.progress).save(path, "PNG")
-    return opened
+    return opening_s
 
 
 def _train_on_ray(params: Params) -> None:
@@ -171,9 +173,9 @@ def evaluate(params: Params) -> None:
     from pipeline.evaluate.album import sheets
     from pipeline.evaluate.step import score
     from pipeline.model.bundle import load_bundle
-    from pipeline.shards import open_shards
+    from pipeline.shards import whole_shards
 
-    shards, bundle = open_shards(SHARDS), load_bundle(BUNDLE)
+    shards, bundle = whole_shards(SHARDS), load_bundle(BUNDLE)
     with bar("evaluate", "") as show:
         judged = score(
             params.evaluate,
@@ -225,6 +227,11 @@ def mended(error: BaseException) -> GenloopError | None:
     if number in DISK:
         where = error.filename if isinstance(error, OSError) else None
         return DiskError(os.strerror(number), where=str(where or Path.cwd()), remedy=DISK[number])
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        what = next(iter(str(error).splitlines()), "")[:200]
+        return GenloopError(
+            f"out of memory: {what}", remedy="free some memory, or lower preprocess.size or train.width"
+        )
     return None
 
 

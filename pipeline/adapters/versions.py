@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from shutil import copyfile, rmtree
 from typing import IO, Any
 
 from pipeline.errors import GenloopError, ServiceError
@@ -59,6 +61,14 @@ class Versions:
 
         Raises GenloopError where neither cache nor remote has it.
         """
+        cache, found = self._repo.cache.local, self._tree(md5)
+        missing = [oid for oid in found.values() if not cache.exists(oid)]
+        if missing:
+            self._fetch(md5, missing)
+        return {name: Path(cache.oid_to_path(oid)) for name, oid in found.items()}
+
+    def _tree(self, md5: str) -> dict[str, str]:
+        """The md5 of each file of a stored folder, by its path in it."""
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.tree import Tree
 
@@ -66,11 +76,7 @@ class Versions:
         if not cache.exists(md5):
             self._fetch(md5, [md5])
         tree = Tree.load(cache, whole)
-        found = {"/".join(key): str(info.value) for key, (_, info) in tree.iteritems()}  # type: ignore[no-untyped-call]
-        missing = [oid for oid in found.values() if not cache.exists(oid)]
-        if missing:
-            self._fetch(md5, missing)
-        return {name: Path(cache.oid_to_path(oid)) for name, oid in found.items()}
+        return {"/".join(key): str(info.value) for key, (_, info) in tree.iteritems()}  # type: ignore[no-untyped-call]
 
     def _fetch(self, md5: str, wanted: list[str]) -> None:
         from dvc.exceptions import DvcException
@@ -89,6 +95,47 @@ class Versions:
             raise lost from error
         if not all(map(self._repo.cache.local.exists, wanted)):  # what the source lacks too is passed over in silence
             raise lost
+
+    def altered(self, stage: str, out: str) -> dict[str, str]:
+        """Files of a stage's output that are not what dvc.lock has of them, or are gone, by name their md5 as it was.
+        A file whose size and time DVC knows is not read again. Nothing, where DVC does not know the output."""
+        from dvc.fs import LocalFileSystem
+        from dvc_data.hashfile.hash import hash_file
+
+        try:
+            tree = self._tree(str(self.stored(stage, out)["md5"]))
+        except (FileNotFoundError, KeyError, StopIteration, GenloopError):
+            return {}
+        fs, found = LocalFileSystem(), dict[str, str]()
+        for name, oid in tree.items():
+            path = self._root / out / name
+            if not path.exists() or hash_file(str(path), fs, "md5", state=self._repo.state)[1].value != oid:
+                found[name] = oid
+        return found
+
+    def bring_back(self, out: str, files: Mapping[str, str]) -> None:
+        """Files of an output as they were, from DVC's cache, or else its remote. files: md5 by name. Raises
+        GenloopError where neither has them."""
+        self.drop_damaged(files.values())
+        for name, oid in files.items():
+            if not self._repo.cache.local.exists(oid):
+                self._fetch(oid, [oid])
+            with replacing(self._root / out / name) as temporary:
+                copyfile(self._repo.cache.local.oid_to_path(oid), temporary)
+
+    def drop_damaged(self, oids: Iterable[str]) -> None:
+        """Take from DVC's cache what is not what it is called by."""
+        for oid in oids:
+            path = Path(self._repo.cache.local.oid_to_path(oid))
+            if path.exists() and _md5(path) != oid:
+                path.chmod(0o644)
+                path.unlink()
+
+    def discard(self, stage: str, out: str) -> None:
+        """Have a stage's output made anew: out of the workspace, and out of the cache what is damaged there."""
+        with suppress(FileNotFoundError, KeyError, StopIteration, GenloopError):
+            self.drop_damaged(self._tree(str(self.stored(stage, out)["md5"])).values())
+        rmtree(self._root / out, ignore_errors=True)
 
     def restore(self, stage: str, out: str, stored: Mapping[str, Any]) -> None:
         """Bring a stored folder back as that stage's output, in dvc.lock and in the workspace."""
@@ -196,6 +243,11 @@ class Versions:
             where = self._repo.config["remote"].get("store", {}).get("url", "")
             what = f"DVC could not push: {error}"
             raise ServiceError(what, where=where, remedy="`dvc push` shows it alone") from error
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _whole_files() -> Any:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import median
@@ -16,6 +17,7 @@ from pipeline.files import write_json
 from pipeline.model.networks import Shape
 from pipeline.settings import Train
 from pipeline.training.data import BatchSource, spread
+from pipeline.training.memory import fewer, held
 from pipeline.training.ranks import Ranks
 from pipeline.training.state import new_state
 from pipeline.training.update import Rules, update
@@ -27,7 +29,10 @@ GAIN = 1.05  # how much faster another way must be to be taken in place of the p
 
 @dataclass(frozen=True)
 class Plan:
-    """images: the budget. spread: of the training images' pixels. rates: images a second of each way tried."""
+    """images: the budget. spread: of the training images' pixels. rates: images a second of each way tried.
+
+    at_once: images that the memory was found to hold; 0: the batch.
+    """
 
     images: int
     spread: float
@@ -35,6 +40,7 @@ class Plan:
     channels_last: bool
     rate_per_s: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
+    at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,18 +61,30 @@ def plan_of(ground: Ground, folder: Path) -> Plan:
     kept = path.read_text() if ranks.first and path.exists() else "null"
     if known := json.loads(ranks.told(kept.encode())):
         return Plan(**known)
-    plan = Plan(**json.loads(ranks.told(json.dumps(asdict(_measured(ground))).encode())))
+    plan = Plan(**json.loads(ranks.told(json.dumps(asdict(_fitting(ground))).encode())))
     if ranks.first:
-        write_json(path, asdict(plan))
+        keep_plan(plan, folder)
     return plan
 
 
-def _measured(ground: Ground) -> Plan:
+def keep_plan(plan: Plan, folder: Path) -> None:
+    write_json(folder / "plan.json", asdict(plan))
+
+
+def _fitting(ground: Ground) -> Plan:
+    """Measured with as many images at a time as the memory holds."""
+    at_once = 0
+    while (plan := held(partial(_measured, ground, at_once), ground.ranks)) is None:
+        at_once = fewer(at_once, ground.source.batch)
+    return plan
+
+
+def _measured(ground: Ground, at_once: int) -> Plan:
     start, settings, batch = time.perf_counter(), ground.settings, ground.source.batch
     variance = spread(ground.source.images)
     ways = ways_for(settings, ground.device)
     by_minutes = not settings.images_seen
-    rates = _rates(ground, variance, ways) if by_minutes or len(ways) > 1 else {}
+    rates = _rates(ground, variance, ways, at_once) if by_minutes or len(ways) > 1 else {}
     way = fastest(rates) if len(ways) > 1 else ways[0]
     images, rate = settings.images_seen, rates.get(way, 0.0)
     if by_minutes:
@@ -74,7 +92,7 @@ def _measured(ground: Ground) -> Plan:
         left_s = 60 * settings.minutes - (time.perf_counter() - start) - overhead_s
         images = int(STEPS_SHARE * rate * max(left_s, 0.0))
     told = {name_of(other): round(value, 1) for other, value in rates.items()}
-    return Plan(max(images // batch, 1) * batch, variance, *way, round(rate, 1), told)
+    return Plan(max(images // batch, 1) * batch, variance, *way, round(rate, 1), told, at_once)
 
 
 Way = tuple[bool, bool]  # bf16, channels_last
@@ -103,11 +121,11 @@ def fastest(rates: dict[Way, float]) -> Way:
     return best
 
 
-def _rates(ground: Ground, variance: float, ways: list[Way]) -> dict[Way, float]:
+def _rates(ground: Ground, variance: float, ways: list[Way], at_once: int) -> dict[Way, float]:
     """Images a second of each way: trainings that are thrown away, in turns, so that a hiccup meets all alike."""
     settings, source, device, ranks = ground.settings, ground.source, ground.device, ground.ranks
     seconds = min(PROBE_S, 3 * settings.minutes) / (WINDOWS * len(ways))
-    rules = [Rules(settings, ranks, device, 10**9, PROBE_LR, variance, bf16) for bf16, _ in ways]
+    rules = [Rules(settings, ranks, device, 10**9, PROBE_LR, variance, bf16, at_once=at_once) for bf16, _ in ways]
     states = [new_state(settings, ground.shape, device, channels_last) for _, channels_last in ways]
     steps = settings.penalty_every
 

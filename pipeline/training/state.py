@@ -95,6 +95,7 @@ def resume(state: TrainingState, folder: Path, ranks: Ranks) -> bool:
 
 
 def newest_checkpoint(folder: Path) -> tuple[bytes, dict[str, Any]] | None:
+    """The newest that is as it was written; what is not is told of, and passed over."""
     for receipt in sorted(folder.glob("[0-9]*.json"), reverse=True):
         try:
             meta = json.loads(receipt.read_text())
@@ -102,7 +103,8 @@ def newest_checkpoint(folder: Path) -> tuple[bytes, dict[str, Any]] | None:
             if hashlib.sha256(data).hexdigest() == meta["sha256"]:
                 return data, meta
         except (OSError, KeyError, ValueError):
-            continue
+            pass
+        print(f"the checkpoint {receipt.stem} is damaged: going back behind it", flush=True)
     return None
 
 

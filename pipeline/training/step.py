@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ from pipeline.shards import ShardsReader
 from pipeline.start import Start
 from pipeline.training.data import BatchSource
 from pipeline.training.listening import NEW, WARM_UP, Heard, begin, hear
-from pipeline.training.plan import Ground, Plan, plan_of
+from pipeline.training.memory import fewer, held
+from pipeline.training.plan import Ground, Plan, keep_plan, plan_of
 from pipeline.training.ranks import Ranks, gathered, launched
 from pipeline.training.snapshots import Judge, Snapshots, due
 from pipeline.training.standing import settle
@@ -198,6 +200,7 @@ def _take_part(
         held_out=_held_out(settings, shards, held_out, heard.holdout_weights),
         rejected=heard.rejected,
         warm_up=int(WARM_UP * plan.images) if heard.start else 0,
+        at_once=plan.at_once,
     )
     return _Game(rules, source, shape, plan, snapshots, watch, heard.start).play()
 
@@ -247,7 +250,11 @@ class _Game:
         unchecked = torch.zeros(2, device=rules.device)
         clock, seen = time.perf_counter(), state.images_seen
         while state.images_seen < rules.budget:
-            losses = update(state, rules, self.source)
+            losses = held(partial(update, state, rules, self.source), rules.ranks)
+            if losses is None:
+                state, rules = self._with_fewer_at_once(), self.rules
+                unchecked, seen = torch.zeros(2, device=rules.device), min(seen, state.images_seen)
+                continue
             unchecked = unchecked + losses
             snapshot, nfd = due(state.images_seen, batch, rules.budget, rules.settings.snapshots), None
             if snapshot or state.images_seen // batch % CHECK_EVERY == 0:
@@ -271,6 +278,17 @@ class _Game:
         state = new_state(self.rules.settings, self.shape, self.rules.device, self.plan.channels_last)
         if self.start:
             begin(state, self.start)
+        return state
+
+    def _with_fewer_at_once(self) -> TrainingState:
+        """The last checkpoint: of the step that failed nobody knows how much of it was done."""
+        at_once = fewer(self.rules.at_once, self.source.batch)
+        self.rules, self.plan = replace(self.rules, at_once=at_once), replace(self.plan, at_once=at_once)
+        keep_plan(self.plan, self.snapshots.folder)
+        state = self._fresh()
+        resume(state, self.snapshots.folder, self.rules.ranks)
+        self.history = [tick for tick in self.history if tick.images_seen <= state.images_seen]
+        print(f"out of memory: from {state.images_seen:,} images on, {at_once} at a time make a step", flush=True)
         return state
 
     def _judged(self, state: TrainingState) -> tuple[bool, float | None]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shards import ShardsReader, open_shards
+from pipeline.shards import ShardsReader, content_id, open_shards
 from pipeline.values import Shards
 
 Images, Labels = NDArray[np.uint8], NDArray[np.int64]
@@ -34,7 +34,7 @@ def shards_of(
         np.save(folder / f"{split}-labels.npy", labels)
     _, channels, size, _ = train.shape
     meta = Shards(
-        id="x",
+        id=content_id([train, train_labels, holdout, holdout_labels], "\n".join(classes)),
         snapshot="s",
         size=size,
         channels=channels,
