@@ -27,9 +27,9 @@ def self_made(folder: Path, now: datetime) -> bytes:
     try:
         while True:
             files = _files(folder)
-            if files:
-                found = files[-1].read_bytes()
-                if load_chain(found, str(files[-1]))[0].not_valid_after_utc - now > RENEWED_BEFORE:
+            for path in reversed(files):  # one made while the clock was ahead is not in force yet
+                leaf = load_chain(found := path.read_bytes(), str(path))[0]
+                if leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc - RENEWED_BEFORE:
                     return found
             write_new(folder / f"test-signer-{_number(files[-1]) + 1 if files else 1}.pem", _made(now), MODE)
     except OSError as error:
