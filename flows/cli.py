@@ -212,14 +212,19 @@ def deploy(
     schedules: Annotated[
         bool, typer.Option(help="Run what is due by the clock; else only what is triggered or asked for.")
     ] = True,
+    as_json: Json = False,
 ) -> None:
     """Have the Prefect server that PREFECT_API_URL names know what runs by itself; its workers do it."""
-    from flows.deploying import deploy as make
-    from flows.deploying import named_server
+    with stdout_for_json(as_json) as write:
+        from flows.deploying import deploy as make
+        from flows.deploying import deployed, named_server
 
-    root = prepare()
-    make(root, named_server(), schedules, anew=True)
-    print("deployed; a worker of the pool `cpu` runs it: prefect worker start --pool cpu")
+        root, server = prepare(), named_server()
+        make(root, server, schedules, anew=True)
+        found = deployed(root, server)
+        lines = [f"{one['name']:<28} pool {one['pool']:<4} {', '.join(one['cron'])}".rstrip() for one in found]
+        lines.append("a worker of its pool runs each: prefect worker start --pool cpu")
+        write(json.dumps(found, indent=1) if as_json else "\n".join(lines))
 
 
 @app.command()

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.names import name_of
 from flows.prefect_api import prefect_api
@@ -50,6 +50,23 @@ def deploy(workspace: Path, prefect: Service, schedules: bool = True, anew: bool
     if not anew:
         write_json(receipt, told)
     return True
+
+
+def deployed(workspace: Path, prefect: Service) -> list[dict[str, Any]]:
+    """Name, id and pool of each deployment, and when it runs by the clock (UTC)."""
+    wanted = {"deployments": {"name": {"any_": [name_of(workspace)]}}}
+    with prefect_api(prefect) as client:
+        flows = {one["id"]: one["name"] for one in client.post("/flows/filter", json={}).json()}
+        found = client.post("/deployments/filter", json=wanted).json()
+    return [
+        {
+            "name": f"{flows[one['flow_id']]}/{one['name']}",
+            "id": one["id"],
+            "pool": one["work_pool_name"],
+            "cron": [told["schedule"]["cron"] for told in one["schedules"] if told["active"]],
+        }
+        for one in sorted(found, key=lambda one: str(flows[one["flow_id"]]))
+    ]
 
 
 def named_server() -> Service:

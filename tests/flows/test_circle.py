@@ -90,7 +90,7 @@ def test_reviews_make_the_next_batch_better(workspace: Path) -> None:
             judge.look(batch["id"], 60)
         least = float(np.quantile(inks, THICK))
         with Judge(url, lambda image: ink(image) > least) as judge:
-            for _ in range(3):
+            for _ in range(2):
                 shares.append(float(np.mean(judge.review(batch["id"], 140))))
                 step = told(workspace, "feedback", "run")
                 assert step["preference"] is not None

@@ -126,6 +126,17 @@ def test_a_run_that_is_killed_on_the_worker_is_ordered_again(tmp_path: Path, wor
         assert ordered(server, workspace) == ["CRASHED", "COMPLETED"]
 
 
+def test_another_server_is_told_what_runs_by_itself(workspace: Path) -> None:
+    url = f"{up(workspace)['prefect']}/api"
+    done = genloop(workspace, "deploy", "--json", PREFECT_API_URL=url, GENLOOP_DEPLOYMENT="main")
+    assert done.returncode == 0, done.stderr
+    told = {one["name"]: (one["pool"], one["cron"]) for one in json.loads(done.stdout)}
+    assert told["stage-ordered/main"] == ("gpu", []) and told["clean-due/main"] == ("cpu", ["40 4 * * *"])
+    assert len(told) == 7
+    done = genloop(workspace, "deploy", "--no-schedules", PREFECT_API_URL=url, GENLOOP_DEPLOYMENT="main")
+    assert done.returncode == 0 and "40 4" not in done.stdout, done.stdout + done.stderr
+
+
 def test_other_code_on_the_worker_is_refused(tmp_path: Path, workspace: Path) -> None:
     services = up(workspace)
     with worker(tmp_path, workspace, services) as code:
