@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,9 @@ def test_a_champion_is_not_held_against_itself(tmp_path: Path) -> None:
     same = run_page(run_of(tmp_path, before=OLD.model_copy(update={"bundle": "abc"})))
     cells = Cells(same).texts
     assert cells[cells.index("nfd") :][:5] == ["nfd", "low", "0.25", "0.2 to 0.3", "0.1"]
+    alone = run_of(tmp_path)
+    alone = replace(alone, judged=alone.judged._replace(champion=None))  # it can't be scored on other classes
+    assert "The champion is" in run_page(run_of(tmp_path)) and "The champion is" not in run_page(alone)
 
 
 @pytest.mark.parametrize(
