@@ -337,7 +337,7 @@ def test_the_review_page_is_behind_tls_for_those_with_a_token(
 @contextmanager
 def fronted(review: int, home: Path) -> Iterator[tuple[int, int, ssl.SSLContext]]:
     """The proxy's ports for HTTP and HTTPS, and what trusts its certificates."""
-    ports = {old: free_port() for old in ("8080", "8443", "4200", "5000", "9090")}
+    ports = {old: free_port() for old in ("8080", "8443", "4200", "5000", "3000", "9090")}
     text = (INFRA / "caddy/Caddyfile").read_text().replace("review:8080", f"127.0.0.1:{review}")
     for old, new in ports.items():
         text = re.sub(rf"(?<![.\d:]){old}|(?m:^):{old}", lambda hit, new=new: hit[0][: -len("8080")] + str(new), text)
