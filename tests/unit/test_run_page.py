@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from flows.run_report import page_of
 from flows.summary import ModelSummary, SnapshotSummary, Summary, in_markdown
 from pipeline.dataset.history import Stored
 from pipeline.generate.release import Cost, cost_of, release
@@ -17,6 +18,7 @@ from pipeline.report.run import Check, Delivered, Judged, Run, Step, duration, r
 from pipeline.settings import Costs
 from pipeline.values import Batch, Decision, GateResult, ModelVersion, Origin, Validation
 from tests.contract.delivering import PROVENANCE, make_bundle, order_of
+from tests.flows.command import genloop
 from tests.unit.test_report import CARD, CHAMPION, CURVES, Cells
 from tests.unit.told_versions import told_version
 
@@ -101,6 +103,15 @@ def test_a_champion_is_not_held_against_itself(tmp_path: Path) -> None:
 )
 def test_a_duration_in_words(seconds: float, told: str) -> None:
     assert duration(seconds) == told
+
+
+def test_the_last_page_is_named_and_where_there_is_none_it_is_a_line(tmp_path: Path) -> None:
+    done = genloop(tmp_path, "report")
+    assert done.returncode == 1 and "no run has left a page yet" in done.stderr and done.stderr.count("\n") == 1
+    for run in ("20260101T000000.000000", "20260102T000000.000000"):
+        page_of(tmp_path, run).parent.mkdir(parents=True)
+        page_of(tmp_path, run).write_text("a page")
+    assert genloop(tmp_path, "report").stdout.strip() == str(page_of(tmp_path, "20260102T000000.000000"))
 
 
 def test_prefect_is_told_in_a_table_that_no_name_breaks() -> None:
