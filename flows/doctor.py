@@ -184,7 +184,7 @@ def _mlflow(path: Path) -> Check:
         return _health("mlflow", known, "GENLOOP_MLFLOW_URI")
     if not path.exists():
         return Check("mlflow", "ok", "no database yet; the first run makes it")
-    remedy = f"restore {path} from a backup, or move it away to begin anew"
+    remedy = f"restore {path} from a backup, or move it and mlartifacts beside it away to begin anew"
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
         try:

@@ -20,6 +20,7 @@ from pipeline.adapters.registry import MANNERS, Registry
 from pipeline.adapters.store import ObjectSettings, S3Store
 from pipeline.environment import LOCAL_FEEDBACK, LOCAL_REGISTRY, SIGNING, Environment, configured_registry, registry_uri
 from pipeline.errors import ParamsError, ServiceError
+from pipeline.files import write_new
 from pipeline.marks.own import own_certificates, signer_settings
 from pipeline.marks.signer import Signer, make_signer
 
@@ -165,12 +166,20 @@ def registry(workspace: Path) -> Registry:
 
 
 def ratings(workspace: Path) -> Ratings:
-    """The feedback's database: as set, or the workspace's own SQLite file."""
+    """The feedback's database: as set, or the workspace's own SQLite file. Raises ServiceError where that was there
+    before and is gone: an empty one would know of nothing that people said."""
     from pipeline.adapters.ratings import open_ratings
 
-    (workspace / "var").mkdir(exist_ok=True)
-    asked = Environment().feedback_url.get_secret_value()
-    return open_ratings(with_driver(asked, "psycopg") if asked else f"sqlite:///{workspace / LOCAL_FEEDBACK}")
+    if asked := Environment().feedback_url.get_secret_value():
+        return open_ratings(with_driver(asked, "psycopg"))
+    path = workspace / LOCAL_FEEDBACK
+    made = path.with_suffix(".made")
+    if made.exists() and not path.exists():
+        remedy = f"put it back; to begin anew, delete {made}"
+        raise ServiceError("the feedback's database is gone", where=str(path), remedy=remedy)
+    found = open_ratings(f"sqlite:///{path}")
+    write_new(made, b"")
+    return found
 
 
 def ratings_if_any(workspace: Path) -> AbstractContextManager[Ratings | None]:
@@ -179,7 +188,8 @@ def ratings_if_any(workspace: Path) -> AbstractContextManager[Ratings | None]:
 
 def ratings_if_there(workspace: Path) -> Ratings | None:
     """None where nobody ever gave feedback here: to open a database means to import what it takes."""
-    there = bool(Environment().feedback_url.get_secret_value()) or (workspace / LOCAL_FEEDBACK).exists()
+    local = workspace / LOCAL_FEEDBACK
+    there = bool(Environment().feedback_url.get_secret_value()) or local.exists() or local.with_suffix(".made").exists()
     return ratings(workspace) if there else None
 
 

@@ -22,10 +22,11 @@ def answering() -> Iterator[None]:
     """Raises ServiceError; a disk that is full passes as it is."""
     from botocore.exceptions import BotoCoreError, ClientError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, BotoCoreError, ClientError, OSError) as error:
+    except (MlflowException, SQLAlchemyError, BotoCoreError, ClientError, OSError) as error:
         if isinstance(error, OSError) and error.errno in FULL:
             raise
         what = f"MLflow did not answer: {' '.join(str(error).split())[:300]}"

@@ -24,7 +24,7 @@ MANNERS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # of 7; a server that is gone was waited for for six minutes
-    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # it logs what it raises, with a traceback
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # a server's addresses would stand in what a program reads
 }
 
@@ -40,11 +40,12 @@ class Registry:
 
         self._mlflow, uri = mlflow, with_driver(uri, "psycopg")
         if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+            _check_fresh(Path(uri.removeprefix(SQLITE)), artifacts)
             _make_database(mlflow, Path(uri.removeprefix(SQLITE)))
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
-        self.client: Any = mlflow.MlflowClient(uri)
         try:
+            self.client: Any = mlflow.MlflowClient(uri)
             found = self.client.get_experiment_by_name(EXPERIMENT)
             location = artifacts.resolve().as_uri() if is_database(uri) else None
             self.experiment: str = (
@@ -291,6 +292,16 @@ def pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
         yield from page
         if not (token := page.token):
             return
+
+
+def _check_fresh(database: Path, artifacts: Path) -> None:
+    """Raises ServiceError where files of models are there already: an empty database would know of no champion."""
+    if artifacts.is_dir() and any(artifacts.iterdir()):
+        raise ServiceError(
+            f"MLflow's database is gone, and {artifacts} still has what it tells of",
+            where=str(database),
+            remedy=f"put it back; to begin anew, move {artifacts} away too",
+        )
 
 
 def _make_database(mlflow: Any, path: Path) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,13 @@ def postgres_server() -> Iterator[str]:
 @contextmanager
 def installed_postgres() -> Iterator[str]:
     """The same of this machine's own PostgreSQL, which has extensions too; skips where there is none."""
+    with stoppable_postgres("-c fsync=off") as (url, _):
+        yield url
+
+
+@contextmanager
+def stoppable_postgres(options: str = "") -> Iterator[tuple[str, Callable[[str], None]]]:
+    """With what kills it (stop) and starts it again (start)."""
     if not (tool := shutil.which("pg_config")):
         pytest.skip("no PostgreSQL is installed here")
     programs = Path(subprocess.run([tool, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
@@ -49,15 +56,17 @@ def installed_postgres() -> Iterator[str]:
         make = [programs / "initdb", "-D", data, "-U", "genloop", "-A", "trust", "-E", "UTF8", "--no-sync"]
         subprocess.run(make, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
         free.close()
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        control = [programs / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log"]
-        start = [*control, "-o", options, "start"]
-        subprocess.run(start, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 {options}"
+        told = [programs / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-m", "immediate", "-o", options]
+
+        def control(what: str) -> None:
+            subprocess.run([*told, what], check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+
+        control("start")
         try:
-            yield f"postgresql+psycopg://genloop@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg://genloop@127.0.0.1:{port}/postgres", control
         finally:
-            stop = [*control, "-m", "immediate", "stop"]
-            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+            control("stop")
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,6 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from flows.cli import make_workspace
-from pipeline.adapters.registry import SQLITE, Registry
 from pipeline.environment import LOCAL_REGISTRY
 from pipeline.files import sha256_file
 from pipeline.params_file import override_params
@@ -55,27 +56,29 @@ def outcome(workspace: Path) -> Outcome:
     arrays = [reader.train_images, reader.train_labels, reader.holdout_images, reader.holdout_labels]
     shards = content_id(arrays, "\n".join(reader.meta.classes))
     assert shards == reader.meta.id
-    registry = registry_of(workspace)
-    champion = registry.champion("generator")
+    versions, champion = registered(workspace)
     return Outcome(
         json.loads((workspace / "data/snapshot/snapshot.json").read_text())["id"],
         shards,
         sha256_file(workspace / "data/bundle/weights.safetensors"),
         len(list((workspace / "versions").glob("[0-9]*.json"))),
-        {model.version: model.bundle for model in registry.newest("generator", 10)},
-        champion.version if champion else 0,
+        versions,
+        champion,
         batches_of(workspace),
     )
 
 
-def registry_of(workspace: Path) -> Registry:
-    """MLflow keeps its address in the environment, where the next run would find it: it is put back."""
-    before = dict(os.environ)
-    try:
-        return Registry(f"{SQLITE}{workspace / LOCAL_REGISTRY}", workspace / "var/mlartifacts")
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def registered(workspace: Path) -> tuple[dict[int, str], int]:
+    """The bundle of each model version, and the champion's number, as the database has them: MLflow itself would go on
+    reading one that was replaced."""
+    with closing(sqlite3.connect(workspace / LOCAL_REGISTRY)) as database:
+        tags = "select version, value from model_version_tags where name = 'generator' and key = 'bundle'"
+        there = "select version from model_versions where name = 'generator' and current_stage != 'Deleted_Internal'"
+        alias = "select version from registered_model_aliases where name = 'generator' and alias = 'champion'"
+        numbers = {number for (number,) in database.execute(there)}
+        versions = {number: bundle for number, bundle in database.execute(tags) if number in numbers}
+        (champion,) = database.execute(alias).fetchone() or (0,)
+    return versions, champion
 
 
 def batches_of(workspace: Path) -> dict[str, dict[int, str]]:
