@@ -23,7 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import make_workspace
+from flows.workspaces import make_workspace
 from pipeline.params_file import override_params
 from tests.peak import PeakMemory
 

@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from flows.cli import make_workspace
+from flows.workspaces import make_workspace
 from pipeline.parallel import each
 from pipeline.params_file import override_params
 from tests.bench.ingest import bare_loop

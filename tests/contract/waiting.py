@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from flows.cli import make_workspace
+from flows.workspaces import make_workspace
 from pipeline.adapters.approvals import note_approval
 from pipeline.adapters.registry import SQLITE, Registry
 from pipeline.environment import LOCAL_REGISTRY

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from PIL import Image
 
-from flows.cli import make_workspace
+from flows.workspaces import make_workspace
 from pipeline.environment import LOCAL_REGISTRY
 from pipeline.files import sha256_file
 from pipeline.params_file import override_params
