@@ -17,6 +17,7 @@ from flows.forget import reached, told_by_bar
 from pipeline.dataset.holds import Hold, add_hold, release, standing
 from pipeline.errors import GenloopError, ParamsError
 from pipeline.files import write_json
+from pipeline.log import log
 from pipeline.retention.plan import Kind, Plan, Tally, plan, tallies
 from pipeline.settings import Params
 from pipeline.values import Value
@@ -85,6 +86,7 @@ def clean(
     left = {thing.key: CHANGED for thing in decided.goes if thing.key not in went}
     done = _told(looked, Plan(tuple(gone), {**decided.stays, **left}), now, dry_run=False)
     write_json(workspace / RECEIPT, done.model_dump(mode="json"))
+    log("cleaned", things=done.things, bytes=done.bytes, kinds={kind: tally.goes for kind, tally in done.kinds.items()})
     return done
 
 

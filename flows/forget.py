@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pipeline.dataset.proof import Proof
 from pipeline.dataset.wanted import Wanted
 from pipeline.errors import GenloopError
 from pipeline.files import write_json
+from pipeline.log import log
 from pipeline.progress import bar
 from pipeline.settings import Params
 
@@ -44,6 +46,8 @@ def forget(workspace: Path, params: Params, asked: Wanted, why: str) -> tuple[Pr
     proof = Proof(id=name, at=now.isoformat(timespec="seconds"), by=getpass.getuser(), why=why, items=asked.items)
     with reached(workspace) as (registry, stores), told_by_bar("forget") as tell:
         done = erase(workspace, asked, proof, registry, stores, tell)
+        counts = {"items": done.items, "models": len(done.models), "batches": len(done.batches), "clean": done.clean}
+        log("items forgotten", logging.WARNING, proof=done.id, why=why, **counts)
         if done.models:
             _ask_for_training(workspace, done)
     if not done.clean:
