@@ -24,7 +24,7 @@ def test_a_training_that_goes_on_goes_on_in_its_run(tmp_path: Path, monkeypatch:
     (experiment,) = [e.experiment_id for e in client.search_experiments() if e.name == "genloop"]
     (run,) = client.search_runs([experiment])
     assert (run.info.status, run.data.tags["bundle"]) == ("FINISHED", "abc")
-    history = client.get_metric_history(run.info.run_id, "loss_g")
+    history = client.get_metric_history(run.info.run_id, "training/loss_g")
     assert [(metric.step, metric.value) for metric in history] == [(100, 1.5), (200, 1.25)]
     assert [file.path for file in client.list_artifacts(run.info.run_id, "samples")] == ["samples/000000000200.png"]
 
