@@ -169,7 +169,7 @@ class Registry:
         return str(run.info.run_id)
 
     def log_step(self, run: str, values: dict[str, float], step: int) -> None:
-        """Below training/, so that none of them stands in the scorecard's place: of two, MLflow shows the later step."""
+        """Below training/: of two figures of one name MLflow shows the later step's, and the scorecard's has none."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
