@@ -31,7 +31,7 @@ def main() -> int:
     os.environ |= {"KILLS": str(asked.kills), "KILLS_SEED": str(asked.seed)}
     with tempfile.TemporaryDirectory() as folder:
         results = [ran(fault, Path(folder) / "told.xml") for fault in chosen]
-    table = "\n".join([HEAD, *(row(fault, told) for fault, told in zip(chosen, results, strict=True))])
+    table = "\n".join([HEAD, *(row(fault, told, asked.kills) for fault, told in zip(chosen, results, strict=True))])
     print(table)
     if asked.out:
         asked.out.write_text(table + "\n")
@@ -54,10 +54,11 @@ def outcome(case: tree.Element) -> str:
     return "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
 
 
-def row(fault: Fault, told: Counter[str]) -> str:
+def row(fault: Fault, told: Counter[str], kills: int) -> str:
+    often = fault.often.format(kills=kills)
     seen = ", ".join(f"{count} {kind}" for kind, count in sorted(told.items()))
     lost = "nothing" if told["passed"] and not told["failed"] else "**see above**"
-    return f"| {fault.name} | {fault.done} | {fault.often} | {lost} | {fault.mended} | {seen} |"
+    return f"| {fault.name} | {fault.done} | {often} | {lost} | {fault.mended} | {seen} |"
 
 
 if __name__ == "__main__":

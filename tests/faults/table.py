@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Fault:
-    """often: how many times; mended: what brings it right; tests: files or node ids that pytest takes."""
+    """often: how many times, {kills} where that is asked for; mended: what brings it right; tests: files or node ids
+    that pytest takes."""
 
     name: str
     done: str
@@ -22,15 +23,15 @@ FAULTS = (
         "`kill -9` of the loop",
         "at random moments from its start to its end: half of the times with S3, Prefect, stages and workers, half "
         "of the times its first process alone",
-        "50",
+        "{kills}",
         RUN,
         ("tests/faults/test_kill.py",),
     ),
     Fault(
         "`kill -9` of one step",
-        "a collection 20 times, a batch with its workers 12, an erasure 13, a cleaning 11, a training, the making of "
-        "MLflow's database, 10 clients of the feedback's database in two kinds of it",
-        "60",
+        "a collection up to 20 times, a batch with its workers up to 12, an erasure 13, a cleaning 11, a training, the "
+        "making of MLflow's database, 10 clients of the feedback's database in two kinds of it",
+        "up to 60",
         SAME,
         (
             "tests/unit/test_update.py::test_killed_at_any_moment_it_ends_in_the_same_snapshot",
