@@ -178,4 +178,15 @@ FAULTS = (
             "tests/faults/test_damage.py::test_an_altered_bundle_is_made_again_from_its_checkpoint",
         ),
     ),
+    Fault(
+        "a machine elsewhere is lost",
+        "one of two of a Ray cluster under its work; a process of a training there; a run on a worker of the pool `gpu`",
+        "3",
+        "what it was at is done elsewhere; a training goes on from its checkpoint",
+        (
+            "tests/unit/test_cluster.py::test_a_machine_that_goes_down_loses_no_task",
+            "tests/unit/test_ray_training.py::test_a_training_goes_on_where_one_of_its_processes_is_killed",
+            "tests/flows/test_elsewhere.py::test_a_run_that_is_killed_on_the_worker_is_ordered_again",
+        ),
+    ),
 )
