@@ -180,7 +180,7 @@ FAULTS = (
     ),
     Fault(
         "a machine elsewhere is lost",
-        "one of two of a Ray cluster under its work; a process of a training there; a run on a worker of the pool `gpu`",
+        "one of two of a Ray cluster; a process of a training there; a run on a worker of the pool `gpu`",
         "3",
         "what it was at is done elsewhere; a training goes on from its checkpoint",
         (
