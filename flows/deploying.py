@@ -39,9 +39,11 @@ def deploy(workspace: Path, prefect: Service, schedules: bool = True, anew: bool
     receipt = workspace / DONE
     if not anew and receipt.exists() and json.loads(receipt.read_text()) == told:
         return False
-    for pool in POOLS:
-        _prefect(workspace, prefect, "work-pool", "create", pool, "--type", "process", "--overwrite")
     with prefect_api(prefect) as client:
+        there = {one["name"] for one in client.post("/work_pools/filter", json={}).json()}
+        for pool in POOLS:
+            if pool not in there:  # one that is there may be of containers
+                _prefect(workspace, prefect, "work-pool", "create", pool, "--type", "process")
         _make_queue(client)
         _prefect(workspace, prefect, "deploy", "--all", "--no-prompt", "--prefect-file", str(DEPLOYMENTS))
         _renew_automations(client)

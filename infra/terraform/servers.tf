@@ -63,7 +63,7 @@ resource "aws_ecs_task_definition" "service" {
     name         = each.key
     image        = each.value.image
     essential    = true
-    user         = "1000:1000"
+    user         = "10001:10001"
     command      = each.value.command
     environment  = [for name, value in merge({ AWS_DEFAULT_REGION = var.region }, each.value.environment) : { name = name, value = value }]
     secrets      = [for name, secret in local.secrets_of[each.value.role] : { name = name, valueFrom = aws_secretsmanager_secret.this[secret].arn }]

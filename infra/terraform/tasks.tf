@@ -20,7 +20,7 @@ resource "aws_ecs_task_definition" "task" {
         name         = "genloop"
         image        = local.on_gpu[each.key] ? coalesce(var.gpu_image, var.image) : var.image
         essential    = true
-        user         = "1000:1000"
+        user         = "10001:10001"
         command      = ["python", "-m", "prefect.engine"]
         stopTimeout  = 120 # s, for a checkpoint
         environment  = [for name, value in local.environments[each.key] : { name = name, value = value }]

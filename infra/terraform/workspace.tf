@@ -36,16 +36,16 @@ resource "aws_efs_access_point" "workspace" {
   file_system_id = aws_efs_file_system.workspace.id
 
   posix_user {
-    uid = 1000
-    gid = 1000
+    uid = 10001
+    gid = 10001
   }
 
   root_directory {
     path = "/workspace"
 
     creation_info {
-      owner_uid   = 1000
-      owner_gid   = 1000
+      owner_uid   = 10001
+      owner_gid   = 10001
       permissions = "0700"
     }
   }

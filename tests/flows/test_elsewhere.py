@@ -127,12 +127,18 @@ def test_a_run_that_is_killed_on_the_worker_is_ordered_again(tmp_path: Path, wor
 
 
 def test_another_server_is_told_what_runs_by_itself(workspace: Path) -> None:
-    url = f"{up(workspace)['prefect']}/api"
+    services = up(workspace)
+    url = f"{services['prefect']}/api"
+    with prefect(services) as server:
+        server.delete("/work_pools/gpu").raise_for_status()
+        server.post("/work_pools/", json={"name": "gpu", "type": "kubernetes"}).raise_for_status()
     done = genloop(workspace, "deploy", "--json", PREFECT_API_URL=url, GENLOOP_DEPLOYMENT="main")
     assert done.returncode == 0, done.stderr
     told = {one["name"]: (one["pool"], one["cron"]) for one in json.loads(done.stdout)}
     assert told["stage-ordered/main"] == ("gpu", []) and told["clean-due/main"] == ("cpu", ["40 4 * * *"])
     assert len(told) == 7
+    with prefect(services) as server:
+        assert server.get("/work_pools/gpu").json()["type"] == "kubernetes", "a pool that was there is another now"
     done = genloop(workspace, "deploy", "--no-schedules", PREFECT_API_URL=url, GENLOOP_DEPLOYMENT="main")
     assert done.returncode == 0 and "40 4" not in done.stdout, done.stdout + done.stderr
 

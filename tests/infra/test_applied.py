@@ -119,7 +119,7 @@ def test_tasks_have_the_settings_of_genloop_and_no_secret_in_them(
         secrets = {one["name"]: one["valueFrom"] for one in container["secrets"]}
         assert "PREFECT_API_AUTH_STRING" in secrets and not set(secrets) & set(told)
         assert all(value.startswith("arn:aws:secretsmanager:") for value in secrets.values())
-        assert container["user"] == "1000:1000"
+        assert container["user"] == "10001:10001"
         assert tasks[role]["taskRoleArn"] == place.outputs["roles"][role]
         with monkeypatch.context() as context:
             for name, value in told.items():
