@@ -92,6 +92,7 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
+@pytest.mark.slow
 def test_every_stage_tells_of_a_full_disk_and_goes_on_with_space(disk: Path) -> None:
     for name, leave_kib in STAGES:
         filler = fill(disk, leave_kib * 1024)

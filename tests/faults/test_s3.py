@@ -45,6 +45,7 @@ def whole(tmp_path: Path, store: S3Store, count: int) -> None:
     assert verify_batch(store, batch, make_signer(SignerSettings(), tmp_path / SIGNING).certificates).problems == ()
 
 
+@pytest.mark.slow
 def test_full_it_is_told_and_with_space_the_batch_is_made(tmp_path: Path, disk: Path) -> None:
     with services.for_run(tmp_path / "w", ["s3"]) as run:
         run.wait()
@@ -76,6 +77,7 @@ def test_with_another_login_it_is_told_and_nothing_is_there(tmp_path: Path) -> N
         whole(tmp_path, S3Store("genloop", run["s3"].url, right), 10)
 
 
+@pytest.mark.slow
 def test_slow_it_is_waited_for(tmp_path: Path) -> None:
     """Each answer takes half a second."""
     with services.for_run(tmp_path / "w", ["s3"]) as run:

@@ -33,7 +33,7 @@ SETTINGS = {
 THICK = 0.7  # quantile of the ink of what is made at first
 
 
-pytestmark = [pytest.mark.xdist_group("ports"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.xdist_group("ports"), pytest.mark.timeout(1200), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,6 @@ def test_reviews_make_the_next_batch_better(workspace: Path) -> None:
     assert arms["preferred"]["share"] > arms["control"]["share"]
 
 
-@pytest.mark.slow
 def test_a_retraining_is_asked_for_waits_for_a_person_and_goes_on(workspace: Path) -> None:
     """Reviews, a decision, Prefect's event and automation, a training that hears them, gates, approval, promotion."""
     override_params(

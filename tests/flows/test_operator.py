@@ -106,7 +106,7 @@ def test_a_run_uses_the_servers_that_the_environment_names(
     wanted = {"collect sample://digits", "train", "promote generator v1", "deliver samples by generator v1", "push"}
     assert wanted <= names
     artifacts = {found["key"]: found for found in httpx.post(f"{api}/artifacts/filter", json={}).json()}
-    assert artifacts.keys() == {"scorecard", "samples", "batch-samples"}
+    assert artifacts.keys() == {"run", "scorecard", "samples", "batch-samples"}
     assert {row["metric"] for row in json.loads(artifacts["scorecard"]["data"])} == summary["model"]["scorecard"].keys()
     assert summary["batches"][0]["uri"] in artifacts["batch-samples"]["data"]
 
