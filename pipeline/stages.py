@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from pipeline.adapters.training_log import TrainingLog
     from pipeline.lessons import Lessons
     from pipeline.shards import ShardsReader
+    from pipeline.training.history import Tick, Watcher
     from pipeline.training.snapshots import Judge
-    from pipeline.training.step import Tick, Watcher
 
 Show = Callable[[int, int | None, str], None]
 
@@ -126,7 +126,7 @@ def train(params: Params) -> float:
 
 def _train_on_ray(params: Params) -> None:
     """The stage in processes of a cluster, of which the first leaves its curves where they are shown from."""
-    from pipeline.training.following import followed
+    from pipeline.training.history import followed
     from pipeline.training.on_ray import gpus, take_part_on_ray
     from pipeline.training.step import processes_for
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
-import math
 import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +17,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import GenloopError, ParamsError
-from pipeline.files import replacing, replacing_folder, sha256_json, write_json
+from pipeline.files import replacing_folder, sha256_json, write_json
 from pipeline.lessons import Lessons
 from pipeline.log import say
 from pipeline.model.bundle import Bundle, load_bundle
@@ -30,6 +27,7 @@ from pipeline.settings import Train
 from pipeline.shards import ShardsReader
 from pipeline.start import Start
 from pipeline.training.data import BatchSource
+from pipeline.training.history import TICK_S, Tick, Watcher, read_history, write_curves
 from pipeline.training.listening import NEW, WARM_UP, Heard, begin, hear
 from pipeline.training.memory import fewer, held
 from pipeline.training.plan import Ground, Plan, keep_plan, plan_of
@@ -40,37 +38,9 @@ from pipeline.training.state import TrainingState, new_state, resume, save_check
 from pipeline.training.update import Rules, learning_rate, update
 from pipeline.values import Shards
 
-MEASURES = ("loss_g", "loss_d", "rate_per_s", "lr", "augment", "overfitting", "rollbacks", "nfd")
 CHECK_EVERY = 64  # steps between two looks at whether the losses are finite
-TICK_S = 5.0
 WIDTHS = {1: 32, 2: 32, 3: 64, 4: 64}  # by channels, where the width is auto
 LR, LR_WIDTH = 0.002, 32  # where the rate is auto: wider networks than this learn more slowly
-
-
-@dataclass(frozen=True)
-class Tick:
-    """What a watcher of a training run is told every few seconds. nfd: of a snapshot that was just judged.
-
-    augment: the strength p; overfitting: r_v; rollbacks: how often the run went back to an earlier state.
-    """
-
-    images_seen: int
-    budget: int
-    rate_per_s: float
-    loss_g: float
-    loss_d: float
-    lr: float = 0.0
-    augment: float = 0.0
-    overfitting: float = 0.0
-    rollbacks: int = 0
-    nfd: float | None = None
-
-    @property
-    def measures(self) -> dict[str, float]:
-        return {name: value for name in MEASURES if (value := getattr(self, name)) is not None}
-
-
-Watcher = Callable[[Tick, Callable[[], np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -124,7 +94,7 @@ def train(
         if place:
             with replacing_folder(place) as copy:
                 shutil.copytree(made, copy, dirs_exist_ok=True)
-    _write_curves(curves, history)
+    write_curves(curves, history)
     return Trained(load_bundle(out).id, snapshots.progress())
 
 
@@ -338,18 +308,3 @@ def preview(state: TrainingState, classes: tuple[str, ...], columns: int = 10) -
     rows = min(max(len(classes), 4), 10)
     labels = np.repeat(np.arange(rows) % max(len(classes), 1), columns).astype(np.int64)
     return Bundle(state.average, classes, "preview").sample(labels, item_seeds(0, np.arange(len(labels))))
-
-
-def read_history(folder: Path, images_seen: float = math.inf) -> list[Tick]:
-    path = folder / "history.json"
-    if not path.exists():
-        return []
-    ticks = [replace(Tick(0, 0, 0, 0, 0), **entry) for entry in json.loads(path.read_text())]
-    return [tick for tick in ticks if tick.images_seen <= images_seen]
-
-
-def _write_curves(path: Path, history: list[Tick]) -> None:
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["images_seen", *MEASURES], extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(vars(replace(tick, rate_per_s=round(tick.rate_per_s, 1))) for tick in history)

@@ -28,7 +28,8 @@ from pipeline.model.bundle import load_bundle
 from pipeline.progress import bar
 from pipeline.settings import Params
 from pipeline.shards import ShardsReader
-from pipeline.training.step import Tick, train
+from pipeline.training.history import Tick
+from pipeline.training.step import train
 from tests.bench.dataset import BUILD, params_of, shards_of
 from tests.bench.tutorial_gan import DCGAN, Adam, TutorialGan, train_tutorial_gan
 

@@ -16,7 +16,8 @@ from pipeline.files import write_json
 from pipeline.progress import bar
 from pipeline.settings import Params
 from pipeline.shards import ShardsReader
-from pipeline.training.step import Tick, train
+from pipeline.training.history import Tick
+from pipeline.training.step import train
 from tests.bench.dataset import BUILD, params_of, shards_of
 
 

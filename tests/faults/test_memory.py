@@ -21,11 +21,12 @@ from pipeline.errors import GenloopError
 from pipeline.model.networks import Generator, Shape
 from pipeline.settings import Train
 from pipeline.training.data import BatchSource
+from pipeline.training.history import Tick
 from pipeline.training.listening import Rejected
 from pipeline.training.memory import fewer
 from pipeline.training.ranks import Ranks
 from pipeline.training.state import new_state
-from pipeline.training.step import Tick, train
+from pipeline.training.step import train
 from pipeline.training.update import Rules, update
 from tests.unit.small_shards import small_shards
 

@@ -22,10 +22,11 @@ from pipeline.model.networks import Shape
 from pipeline.settings import Listening, Train, Tuning
 from pipeline.shards import ShardsReader
 from pipeline.start import Start, read_start
+from pipeline.training.history import Tick
 from pipeline.training.listening import Rejected, begin, hear, start_of
 from pipeline.training.ranks import Ranks
 from pipeline.training.state import new_state
-from pipeline.training.step import Tick, run_key, train
+from pipeline.training.step import run_key, train
 from pipeline.training.update import Rules, learning_rate
 from pipeline.values import Shards
 from tests.unit.small_shards import shards_of, small_shards

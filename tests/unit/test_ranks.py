@@ -18,7 +18,8 @@ from pipeline.model.bundle import load_bundle
 from pipeline.params_file import override_params
 from pipeline.settings import Train
 from pipeline.shards import ShardsReader
-from pipeline.training.step import Tick, train
+from pipeline.training.history import Tick
+from pipeline.training.step import train
 from tests.unit.small_shards import small_shards
 
 ROOT = Path(__file__).parents[2]

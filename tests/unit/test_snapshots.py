@@ -10,8 +10,9 @@ import pytest
 from pipeline.errors import GenloopError
 from pipeline.model.bundle import Bundle
 from pipeline.settings import Train
+from pipeline.training.history import Tick
 from pipeline.training.snapshots import due
-from pipeline.training.step import Tick, train
+from pipeline.training.step import train
 from tests.unit.small_shards import small_shards
 
 SETTINGS = Train(images_seen=64 * 40, width=8, precision="fp32", snapshots=4)
