@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from pipeline.adapters.exchange import Exchange
 from pipeline.errors import ERRORS, GenloopError, ServiceError
@@ -17,7 +19,7 @@ HOME = "handover"  # in the remote: what became of each order
 class StageOrder(Value):
     """All that decides what a stage makes. lock: dvc.lock, by which its data is found. code: MD5 by path."""
 
-    stage: str
+    stage: Literal["preprocess", "train", "evaluate"]
     snapshot: str
     params: str
     lock: str
@@ -33,7 +35,7 @@ class StageDone(Value):
     all these, an error's kind, what, where and remedy."""
 
     entry: dict[str, Any] = {}
-    outs: dict[str, str] = {}
+    outs: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}(\.dir)?$")]] = {}
     receipt: dict[str, Any] = {}
     error: dict[str, str] = {}
 
@@ -45,13 +47,14 @@ class StageDone(Value):
 
 def order_for(workspace: Path, stage: str, snapshot: str) -> StageOrder:
     """The order of a stage as it would run here."""
-    return StageOrder(
-        stage=stage,
-        snapshot=snapshot,
-        params=(workspace / "params.yaml").read_text(),
-        lock=(workspace / "dvc.lock").read_text(),
-        code=Exchange(workspace).code_of(stage),
-    )
+    told = {
+        "stage": stage,
+        "snapshot": snapshot,
+        "params": (workspace / "params.yaml").read_text(),
+        "lock": (workspace / "dvc.lock").read_text(),
+        "code": Exchange(workspace).code_of(stage),
+    }
+    return StageOrder.model_validate(told)
 
 
 def send_inputs(workspace: Path, order: StageOrder) -> None:
