@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import dvc  # noqa: F401 - its log goes to the stderr of its first import, which is closed later where that is a test's own
 import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:
