@@ -116,6 +116,8 @@ def render(summary: Summary) -> Any:
     from rich.table import Table
 
     facts = Table.grid(padding=(0, 2))
+    facts.add_column()
+    facts.add_column(overflow="fold")  # a path is to be copied, and not cut short
     snapshot, model = summary.snapshot, summary.model
     facts.add_row("dataset", f"[b]{snapshot.id}[/b]  {snapshot.items:,} items, {snapshot.rejected:,} rejected")
     facts.add_row("model", f"[b]{model.name} v{model.version}[/b]  {model.alias}  ({model.decision})")
