@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from pipeline.adapters.versions import Versions, has_stage
 from pipeline.errors import ERRORS, DamagedError, GenloopError, ServiceError, SourceError
 from pipeline.files import sha256_file, sha256_json, write_json
 from pipeline.lessons import Lessons, stands, write_lessons
+from pipeline.log import say
 from pipeline.settings import Params
 
 COLLECTED, HEARD = Path("runs/collected.json"), Path("runs/lessons.json")
@@ -49,7 +50,7 @@ def mend_parts(workspace: Path) -> None:
     damaged = {name: md5 for name, md5 in altered.items() if parts is None or name in parts}
     versions.bring_back(str(stages.SNAPSHOT), damaged)
     for name in damaged:
-        print(f"{stages.SNAPSHOT / name} was damaged or gone: it is brought back", file=sys.stderr)
+        say(f"{stages.SNAPSHOT / name} was damaged or gone: it is brought back", logging.WARNING)
 
 
 def _parts_of(workspace: Path) -> set[str] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import sys
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from pipeline.files import replacing, sha256_file, write_json
+from pipeline.log import say
 from pipeline.model.networks import Discriminator, Generator, Shape
 from pipeline.settings import Train
 from pipeline.training.augment import Overfitting
@@ -104,7 +107,7 @@ def newest_checkpoint(folder: Path) -> tuple[bytes, dict[str, Any]] | None:
                 return data, meta
         except (OSError, KeyError, ValueError):
             pass
-        print(f"the checkpoint {receipt.stem} is damaged: going back behind it", flush=True)
+        say(f"the checkpoint {receipt.stem} is damaged: going back behind it", logging.WARNING, sys.stdout)
     return None
 
 

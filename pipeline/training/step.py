@@ -258,7 +258,8 @@ class _Game:
         state = self._fresh()
         resume(state, self.snapshots.folder, self.rules.ranks)
         self.history = [tick for tick in self.history if tick.images_seen <= state.images_seen]
-        print(f"out of memory: from {state.images_seen:,} images on, {at_once} at a time make a step", flush=True)
+        told = f"out of memory: from {state.images_seen:,} images on, {at_once} at a time make a step"
+        say(told, logging.WARNING, sys.stdout, images_seen=state.images_seen, at_once=at_once)
         return state
 
     def _judged(self, state: TrainingState) -> tuple[bool, float | None]:
