@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows import wiring
 from flows.approval import agreed, promoted
+from flows.artifacts import show_in_prefect
 from flows.batches import deliver_shares
 from flows.beside import TRAINING, commit_of, keep_screen
 from flows.lessons import lessons_of
-from flows.run_report import Took, gathered, steps_of, write_page
+from flows.run_report import Passed, gathered, steps_of, write_page
 from flows.staleness import bring_up_to_date, collect_if_changed, keep_lessons, note_lessons
-from flows.summary import SnapshotSummary, Summary, in_markdown, summarise_batch, summarise_model
+from flows.summary import SnapshotSummary, Summary, summarise_batch, summarise_model
 from flows.timing import Steps, forget_work, on_cores, own
 from pipeline import stages
 from pipeline.adapters.versions import Versions
-from pipeline.dataset.history import Version
 from pipeline.dataset.record import record
 from pipeline.environment import Environment
 from pipeline.errors import ServiceError, WithdrawnError
@@ -213,19 +210,9 @@ def push(workspace: Path) -> bool:
 
 
 @task(task_run_name="page of the run", retries=2, retry_delay_seconds=2, retry_condition_fn=_passing)
-def tell_of_run(
-    workspace: Path,
-    params: Params,
-    run: str,
-    began: datetime,
-    took: Took,
-    version: Version,
-    judged: Judged,
-    delivered: list[Batch],
-    news: bool,
-) -> Path:
+def tell_of_run(workspace: Path, params: Params, passed: Passed, news: bool) -> Path:
     """news: whether anything was made; what finds all done takes no other run's place in MLflow."""
-    told = gathered(workspace, params, run, began, took, version, judged, delivered)
+    told = gathered(workspace, params, passed)
     return write_page(workspace, told, attach=news or any(batch.fresh for batch in told.batches))
 
 
@@ -270,7 +257,8 @@ def loop(workspace: Path, params: Params, listen: bool = False, start_s: float =
             push(workspace)
     cost = cost_of(on_cores(workspace, steps.core_seconds, fresh), params.costs)
     run, loops_own = ids().get("run") or str(flow_run.id), own(workspace, steps.seconds, fresh)
-    took, judged = Took(steps_of(steps, loops_own, fresh, start_s), cost), Judged(model, card, decision, before, best)
+    judged = Judged(model, card, decision, before, best)
+    passed = Passed(run, began, steps_of(steps, loops_own, fresh, start_s), cost, version, judged, delivered)
     news = any(fresh.values()) or decision.promoted
     summary = Summary(
         run=run,
@@ -282,37 +270,9 @@ def loop(workspace: Path, params: Params, listen: bool = False, start_s: float =
         up_to_date=[name for name, ran in fresh.items() if not ran],
         picture=str(workspace / stages.PICTURES / "samples.png"),
         report=str(page),
-        page=str(tell_of_run(workspace, params, run, began, took, version, judged, delivered, news)),
+        page=str(tell_of_run(workspace, params, passed, news)),
         cost=cost,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _show_in_prefect(summary)
-    _name_run(params, summary)
+    show_in_prefect(params, summary)
     return summary
-
-
-def _name_run(params: Params, summary: Summary) -> None:
-    """Say which data and model, now that they are known."""
-    source = params.collect.title.rstrip("/").rpartition("/")[2]
-    model = summary.model
-    name = f"{source} {summary.snapshot.id[:8]} → {model.name} v{model.version} {model.alias}"
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(flow_run.id, name=name)
-
-
-def _show_in_prefect(summary: Summary) -> None:
-    rows = [
-        {
-            "metric": name,
-            "model": value,
-            "champion": summary.model.champion.get(name),
-            "floor": summary.model.floor.get(name),
-        }
-        for name, value in summary.model.scorecard.items()
-    ]
-    create_table_artifact(rows, key="scorecard", description=f"{summary.model.name} v{summary.model.version}")
-    create_markdown_artifact(f"Samples: `{summary.picture}`\n\n{summary.model.decision}", key="samples")
-    create_markdown_artifact(in_markdown(summary), key="run", description=f"Run {summary.run}")
-    for batch in summary.batches:
-        key = f"batch-{re.sub('[^a-z0-9]+', '-', batch.order.lower()).strip('-')}"
-        create_link_artifact(batch.uri, key=key, link_text=f"{batch.order}: {batch.items} items")

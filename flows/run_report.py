@@ -26,9 +26,16 @@ REPORTS, NAME = Path("runs/reports"), "run.html"
 SHOWN_SIDE = 960  # pixels, of a batch's preview on the page
 
 
-class Took(NamedTuple):
+class Passed(NamedTuple):
+    """What a run knows of itself at its end. batches: those that were delivered, also by an earlier one."""
+
+    run: str
+    began: datetime
     steps: Sequence[Step]
     cost: Cost
+    version: Version
+    judged: Judged
+    batches: Sequence[Batch]
 
 
 def page_of(workspace: Path, run: str) -> Path:
@@ -54,33 +61,24 @@ def write_page(workspace: Path, run: Run, attach: bool) -> Path:
     return path
 
 
-def gathered(
-    workspace: Path,
-    params: Params,
-    run: str,
-    began: datetime,
-    took: Took,
-    version: Version,
-    judged: Judged,
-    batches: Sequence[Batch],
-) -> Run:
+def gathered(workspace: Path, params: Params, passed: Passed) -> Run:
     from pipeline.report.run import Run
 
     pictures = [*sorted((workspace / stages.PICTURES).glob("*.png")), workspace / stages.PROGRESS]
     return Run(
-        id=run,
+        id=passed.run,
         source=params.collect.title,
-        at=began.isoformat(timespec="seconds"),
-        steps=took.steps,
-        cost=took.cost,
-        version=version,
+        at=passed.began.isoformat(timespec="seconds"),
+        steps=passed.steps,
+        cost=passed.cost,
+        version=passed.version,
         validation=Validation.model_validate_json((workspace / stages.VALIDATION).read_text()),
         checks=_checks(workspace),
-        judged=judged.against_others(),
+        judged=passed.judged.against_others(),
         curves=(workspace / stages.CURVES).read_text(),
         pictures={file.stem: file.read_bytes() for file in pictures},
-        batches=[_delivered(workspace, batch, began) for batch in batches],
-        ids=_ids(workspace, run, version, judged, batches),
+        batches=[_delivered(workspace, batch, passed.began) for batch in passed.batches],
+        ids=_ids(workspace, passed),
         params=(workspace / "params.yaml").read_text(),
     )
 
@@ -118,16 +116,16 @@ def _delivered(workspace: Path, batch: Batch, began: datetime) -> Delivered:
     return Delivered(told, preview, list(manifest["dropped"].items()), fresh)
 
 
-def _ids(workspace: Path, run: str, version: Version, judged: Judged, batches: Sequence[Batch]) -> dict[str, str]:
-    model = judged.model
+def _ids(workspace: Path, passed: Passed) -> dict[str, str]:
+    model = passed.judged.model
     return {
-        "run": run,
-        "dataset version": str(version.number),
-        "snapshot": version.id,
-        "shards": judged.card.shards,
+        "run": passed.run,
+        "dataset version": str(passed.version.number),
+        "snapshot": passed.version.id,
+        "shards": passed.judged.card.shards,
         "model": f"{model.name} v{model.version}, {model.uri}",
         "weights": model.bundle,
-        "batches": ", ".join(batch.id for batch in batches) or "none",
+        "batches": ", ".join(batch.id for batch in passed.batches) or "none",
         "commit of the workspace": commit_of(workspace),
         "params.yaml, SHA-256": sha256_file(workspace / "params.yaml"),
         "dvc.lock, SHA-256": sha256_file(workspace / "dvc.lock"),
