@@ -56,10 +56,9 @@ def deploy(workspace: Path, prefect: Service, schedules: bool = True, anew: bool
 
 def deployed(workspace: Path, prefect: Service) -> list[dict[str, Any]]:
     """Name, id and pool of each deployment, and when it runs by the clock (UTC)."""
-    wanted = {"deployments": {"name": {"any_": [name_of(workspace)]}}}
     with prefect_api(prefect) as client:
         flows = {one["id"]: one["name"] for one in client.post("/flows/filter", json={}).json()}
-        found = client.post("/deployments/filter", json=wanted).json()
+        found = _deployments(workspace, client)
     return [
         {
             "name": f"{flows[one['flow_id']]}/{one['name']}",
@@ -97,9 +96,13 @@ def _renew_automations(client: Client) -> None:
             client.post("/automations/", json=wanted)
 
 
-def _stop_schedules(workspace: Path, client: Client) -> None:
+def _deployments(workspace: Path, client: Client) -> list[dict[str, Any]]:
     wanted = {"deployments": {"name": {"any_": [name_of(workspace)]}}}
-    for found in client.post("/deployments/filter", json=wanted).json():
+    return list(client.post("/deployments/filter", json=wanted).json())
+
+
+def _stop_schedules(workspace: Path, client: Client) -> None:
+    for found in _deployments(workspace, client):
         for one in found["schedules"]:
             client.patch(f"/deployments/{found['id']}/schedules/{one['id']}", json={"active": False})
 

@@ -6,7 +6,7 @@ Its machines have this code, and see the workspace at the same path: what tasks 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -17,7 +17,7 @@ from pipeline.environment import Environment, workspace
 from pipeline.errors import ServiceError
 from pipeline.ids import handed_down, take_over
 from pipeline.trace import Done, keep_for_result, of_task, replay
-from pipeline.workers import Limits, Loss, Lost, Worker
+from pipeline.workers import Loss, Lost, Work, Worker
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -77,10 +77,9 @@ def look_for(folder: Path) -> None:
 class RemoteWorker(Generic[Task, Result]):
     """A worker that takes one core of the cluster; where its machine is lost, the task is begun on another one."""
 
-    def __init__(self, function: Callable[[Task], Result], imports: tuple[str, ...], limits: Limits) -> None:
+    def __init__(self, work: Work[Task, Result]) -> None:
         self.stopped = False
-        self._ray, self._what = connected(), (workspace(), function, imports, limits)
-        self._name = function.__qualname__
+        self._ray, self._work = connected(), work
         self._lock = Lock()
         self._room: dict[str, Any] = {"num_cpus": 1}
         self._actor: Any = None
@@ -96,7 +95,7 @@ class RemoteWorker(Generic[Task, Result]):
             if error is not None:
                 raise error
             return answer  # type: ignore[no-any-return]
-        raise Lost(Loss.DIED, self._name)
+        raise Lost(Loss.DIED, self._work.function.__qualname__)
 
     def stop(self) -> None:
         with self._lock:
@@ -110,9 +109,9 @@ class RemoteWorker(Generic[Task, Result]):
     def _hired(self) -> Any:
         with self._lock:
             if self.stopped:
-                raise Lost(Loss.DIED, self._name)
+                raise Lost(Loss.DIED, self._work.function.__qualname__)
             if self._actor is None:
-                self._actor = self._ray.remote(**self._room)(_Host).remote(handed_down(), *self._what)
+                self._actor = self._ray.remote(**self._room)(_Host).remote(handed_down(), workspace(), self._work)
                 self._room = ELSEWHERE
             return self._actor
 
@@ -125,18 +124,11 @@ class RemoteWorker(Generic[Task, Result]):
 class _Host:
     """On a machine of the cluster: a worker process, which alone dies of what a task does."""
 
-    def __init__(
-        self,
-        handed: Mapping[str, str],
-        folder: Path,
-        function: Callable[[Any], Any],
-        imports: tuple[str, ...],
-        limits: Limits,
-    ) -> None:
+    def __init__(self, handed: Mapping[str, str], folder: Path, work: Work[Any, Any]) -> None:
         take_over(handed)
         keep_for_result()
         self._folder = folder
-        self._worker = Worker[Any, Any](function, imports, limits)
+        self._worker = Worker[Any, Any](work)
 
     def do(self, task: Any) -> tuple[Any, Exception | None, list[Done]]:
         with of_task() as spans:

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.environment import Environment
-from pipeline.workers import Limits, Lost, Worker
+from pipeline.workers import Limits, Lost, Work, Worker
 
 if TYPE_CHECKING:
     from pipeline.cluster import RemoteWorker
@@ -39,7 +39,7 @@ def each(
     process, and which raises Lost. Without it, each raises Lost, and in any case what the function raises.
     harmless: tasks that are done here and now. size: of a task, in bytes; with large ones, fewer are in memory at once.
     """
-    workers = _workers(function, (function.__module__, *imports), limits)
+    workers = _workers(Work(function, (function.__module__, *imports), limits))
     idle, count = list(workers), len(workers)
 
     def done(task: Task) -> Result:
@@ -81,12 +81,10 @@ def _at_once(function: Do[Task, Result], task: Task) -> Future[Result]:
     return future
 
 
-def _workers(
-    function: Do[Task, Result], imports: tuple[str, ...], limits: Limits
-) -> Sequence[Worker[Task, Result] | RemoteWorker[Task, Result]]:
+def _workers(work: Work[Task, Result]) -> Sequence[Worker[Task, Result] | RemoteWorker[Task, Result]]:
     """One a core of what GENLOOP_ENGINE names."""
     if Environment().engine == "ray":
         from pipeline.cluster import RemoteWorker, connected, cores
 
-        return [RemoteWorker(function, imports, limits) for _ in range(cores(connected()))]
-    return [Worker(function, imports, limits) for _ in range(max(2, os.cpu_count() or 1))]
+        return [RemoteWorker(work) for _ in range(cores(connected()))]
+    return [Worker(work) for _ in range(max(2, os.cpu_count() or 1))]

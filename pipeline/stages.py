@@ -242,16 +242,15 @@ def _number(error: BaseException) -> int | None:
 
 
 def run_stage(name: str, workspace: Path, only: Sequence[str] = ()) -> None:
-    """As _run_stage, in a span."""
+    """Run a stage here and leave a receipt in runs/stages: seconds of work, of imports and of one core, or the error.
+
+    only: where it is `collect`, the sources to look at.
+    """
     with span(f"stage {name}", stage=name):
         _run_stage(name, workspace, only)
 
 
 def _run_stage(name: str, workspace: Path, only: Sequence[str]) -> None:
-    """Run a stage here and leave a receipt in runs/stages: seconds of work, of imports and of one core, or the error.
-
-    only: where it is `collect`, the sources to look at.
-    """
     os.chdir(workspace)
     start, cores, receipt = time.perf_counter(), core_seconds(), RECEIPTS / f"{name}.json"
     if os.environ.get("RANK", "0") != "0":  # torchrun's: the first process has the receipt

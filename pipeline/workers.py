@@ -56,6 +56,15 @@ class Limits(NamedTuple):
     memory_bytes: int | None = None
 
 
+class Work(NamedTuple, Generic[Task, Result]):
+    """What a worker is for. function: of a task. imports: modules that it imports late, imported once before workers
+    are forked."""
+
+    function: Callable[[Task], Result]
+    imports: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
 def end_with_parent() -> None:
     """Have the kernel kill this process where the one that started it ends, however that ends (Linux only)."""
     if sys.platform == "linux":
@@ -83,9 +92,9 @@ def _run_forkserver() -> None:
 class Worker(Generic[Task, Result]):
     """A process that does one task after the other; where it dies, the next task starts another one."""
 
-    def __init__(self, function: Callable[[Task], Result], imports: tuple[str, ...], limits: Limits) -> None:
+    def __init__(self, work: Work[Task, Result]) -> None:
         self.stopped = False
-        self._function, self._imports, self._limits = function, imports, limits
+        self._work = work
         self._lock = Lock()
         self._running: tuple[BaseProcess, Connection] | None = None
 
@@ -97,11 +106,11 @@ class Worker(Generic[Task, Result]):
             answer, error, spans = pipe.recv()
         except (EOFError, OSError):
             self.end()
-            late = self._limits.timeout_s is not None and time.monotonic() - begun >= self._limits.timeout_s
-            raise Lost(Loss.TIME if late else Loss.DIED, self._function.__qualname__) from None
+            late = self._work.limits.timeout_s is not None and time.monotonic() - begun >= self._work.limits.timeout_s
+            raise Lost(Loss.TIME if late else Loss.DIED, self._work.function.__qualname__) from None
         replay(spans)
         if isinstance(error, MemoryError):
-            raise Lost(Loss.MEMORY, self._function.__qualname__) from error
+            raise Lost(Loss.MEMORY, self._work.function.__qualname__) from error
         if error is not None:
             raise error
         return answer  # type: ignore[no-any-return]
@@ -125,18 +134,17 @@ class Worker(Generic[Task, Result]):
     def _pipe(self) -> Connection:
         with self._lock:
             if self.stopped:
-                raise Lost(Loss.DIED, self._function.__qualname__)
+                raise Lost(Loss.DIED, self._work.function.__qualname__)
             if self._running is None:
                 self._running = self._started()
             return self._running[1]
 
     def _started(self) -> tuple[BaseProcess, Connection]:
         context = get_context("forkserver")
-        context.set_forkserver_preload(list(self._imports))
+        context.set_forkserver_preload(list(self._work.imports))
         _run_forkserver()
         pipe, its = context.Pipe()
-        handed = its, handed_down(), self._function, self._imports, self._limits
-        process = context.Process(target=_serve, args=handed, daemon=True)
+        process = context.Process(target=_serve, args=(its, handed_down(), self._work), daemon=True)
         process.start()
         its.close()
         try:
@@ -146,13 +154,7 @@ class Worker(Generic[Task, Result]):
         return process, pipe
 
 
-def _serve(
-    pipe: Connection,
-    handed: Mapping[str, str],
-    function: Callable[[Any], Any],
-    imports: tuple[str, ...],
-    limits: Limits,
-) -> None:
+def _serve(pipe: Connection, handed: Mapping[str, str], work: Work[Any, Any]) -> None:
     """In the worker: do tasks until the pipe ends. The kernel keeps the limits, also where a decoder never returns."""
     take_over(handed)
     keep_for_result()
@@ -160,17 +162,18 @@ def _serve(
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
-    if limits.memory_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (limits.memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    for name in imports:
+    if work.limits.memory_bytes:
+        most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        resource.setrlimit(resource.RLIMIT_DATA, (work.limits.memory_bytes, most))
+    for name in work.imports:
         import_module(name)
     with suppress(EOFError, ConnectionError):  # the run has ended
         pipe.send(None)
         while True:
             task = pipe.recv()
-            signal.setitimer(signal.ITIMER_REAL, limits.timeout_s or 0)
+            signal.setitimer(signal.ITIMER_REAL, work.limits.timeout_s or 0)
             with of_task() as spans:
-                answer = (*_answer(function, task), spans)
+                answer = (*_answer(work.function, task), spans)
             signal.setitimer(signal.ITIMER_REAL, 0)
             del task
             pipe.send(answer)

@@ -41,10 +41,8 @@ class Exchange(Versions):
 
     def enter(self, stage: str, entry: dict[str, Any]) -> None:
         """Have dvc.lock say so, and what it says stand in the workspace; its files are in the cache."""
-        lock = self._lock()
-        lock["stages"][stage] = entry
-        with replacing(self._root / "dvc.lock") as temporary:
-            self._yaml().dump(lock, temporary)
+        with self._changed_lock() as lock:
+            lock["stages"][stage] = entry
         fresh = Exchange(self._root)  # one that reads the lock anew
         for out in fresh._stage(stage).outs:
             if out.use_cache:
@@ -60,10 +58,10 @@ class Exchange(Versions):
         return sent
 
     def fetch(self, md5: str) -> None:
-        """A file or folder from the remote into the cache, unless it is there."""
+        """A file or folder into the cache."""
         if md5.endswith(".dir"):
             self.files(md5)
-        elif not self._repo.cache.local.exists(md5):
+        else:
             self._fetch(md5, [md5])
 
     def check_out(self, paths: Sequence[str]) -> None:

@@ -62,9 +62,7 @@ class Versions:
         Raises GenloopError where neither cache nor remote has it.
         """
         cache, found = self._repo.cache.local, self._tree(md5)
-        missing = [oid for oid in found.values() if not cache.exists(oid)]
-        if missing:
-            self._fetch(md5, missing)
+        self._fetch(md5, found.values())
         return {name: Path(cache.oid_to_path(oid)) for name, oid in found.items()}
 
     def _tree(self, md5: str) -> dict[str, str]:
@@ -72,13 +70,16 @@ class Versions:
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.tree import Tree
 
-        cache, whole = self._repo.cache.local, HashInfo("md5", md5)
-        if not cache.exists(md5):
-            self._fetch(md5, [md5])
-        tree = Tree.load(cache, whole)
+        self._fetch(md5, [md5])
+        tree = Tree.load(self._repo.cache.local, HashInfo("md5", md5))
         return {"/".join(key): str(info.value) for key, (_, info) in tree.iteritems()}  # type: ignore[no-untyped-call]
 
-    def _fetch(self, md5: str, wanted: list[str]) -> None:
+    def _fetch(self, md5: str, oids: Iterable[str]) -> None:
+        """What the cache lacks of these, from the remote."""
+        cache = self._repo.cache.local
+        wanted = [oid for oid in oids if not cache.exists(oid)]
+        if not wanted:
+            return
         from dvc.exceptions import DvcException
         from dvc_data.hashfile.hash_info import HashInfo
         from dvc_data.hashfile.transfer import transfer
@@ -90,10 +91,10 @@ class Versions:
         )
         try:
             remote = self._repo.cloud.get_remote_odb()
-            transfer(remote, self._repo.cache.local, {HashInfo("md5", oid) for oid in wanted})
+            transfer(remote, cache, {HashInfo("md5", oid) for oid in wanted})
         except (DvcException, OSError) as error:
             raise lost from error
-        if not all(map(self._repo.cache.local.exists, wanted)):  # what the source lacks too is passed over in silence
+        if not all(map(cache.exists, wanted)):  # what the source lacks too is passed over in silence
             raise lost
 
     def altered(self, stage: str, out: str) -> dict[str, str]:
@@ -118,8 +119,7 @@ class Versions:
         GenloopError where neither has them."""
         self.drop_damaged(files.values())
         for name, oid in files.items():
-            if not self._repo.cache.local.exists(oid):
-                self._fetch(oid, [oid])
+            self._fetch(oid, [oid])
             with replacing(self._root / out / name) as temporary:
                 copyfile(self._repo.cache.local.oid_to_path(oid), temporary)
 
@@ -140,10 +140,8 @@ class Versions:
     def restore(self, stage: str, out: str, stored: Mapping[str, Any]) -> None:
         """Bring a stored folder back as that stage's output, in dvc.lock and in the workspace."""
         self.files(str(stored["md5"]))
-        lock = self._lock()
-        self._locked(lock, stage, out).update(stored)
-        with replacing(self._root / "dvc.lock") as temporary:
-            self._yaml().dump(lock, temporary)
+        with self._changed_lock() as lock:
+            self._locked(lock, stage, out).update(stored)
         Versions(self._root)._repo.checkout(targets=[out], force=True)  # one that reads the lock anew
 
     def store(self, folder: Path) -> dict[str, Any]:
@@ -160,11 +158,9 @@ class Versions:
 
     def drop(self, stages: Sequence[str]) -> None:
         """Take stages for never run."""
-        lock = self._lock()
-        for stage in stages:
-            lock["stages"].pop(stage, None)
-        with replacing(self._root / "dvc.lock") as temporary:
-            self._yaml().dump(lock, temporary)
+        with self._changed_lock() as lock:
+            for stage in stages:
+                lock["stages"].pop(stage, None)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -180,6 +176,14 @@ class Versions:
             yield
         finally:
             lock.unlock()
+
+    @contextmanager
+    def _changed_lock(self) -> Iterator[Any]:
+        """dvc.lock, to be changed inside and written afterwards."""
+        lock = self._lock()
+        yield lock
+        with replacing(self._root / "dvc.lock") as temporary:
+            self._yaml().dump(lock, temporary)
 
     def _lock(self) -> Any:
         return self._yaml().load(self._root / "dvc.lock")

@@ -109,7 +109,9 @@ def make_part(task: Task) -> Receipt:
     """Raises ServiceError where the store does not answer, GenloopError where what it has is not what was sent."""
     with span("part", part=task.part) as tell:
         receipt = _make_part(task)
-        tell(items=receipt.items, dropped=sum(receipt.dropped.values()))
+        counts = {"items": receipt.items, "dropped": sum(receipt.dropped.values())}
+        tell(**counts)
+        log("part made", part=task.part, **counts, seconds=receipt.seconds)
         return receipt
 
 
@@ -154,8 +156,6 @@ def _make_part(task: Task) -> Receipt:
         objects=tuple(map(Written.of, blobs)),
         seconds={step: round(seconds, 4) for step, seconds in clock.seconds.items()},
     )
-    counts = {"items": receipt.items, "dropped": sum(receipt.dropped.values())}
-    log("part made", part=task.part, **counts, seconds=receipt.seconds)
     for step, (start, end) in clock.between.items():
         finished(step, start, end, seconds=receipt.seconds[step])
     return _count(task, receipt)
