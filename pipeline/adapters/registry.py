@@ -110,13 +110,14 @@ class Registry:
         tags: dict[str, str],
         beside: Mapping[str, Path],
     ) -> ModelVersion:
-        """Log a run and register the bundle as a pyfunc, alias `challenger`; the same bundle twice is one version.
+        """Log a run and register the bundle as a pyfunc, alias `challenger` unless it is the champion; the same bundle
+        twice is one version.
 
         beside: files and folders that are kept with the run, by the name that they have there.
         """
         known = self.find(name, card.model)
-        if known:
-            return known
+        if known:  # a run may have been killed before the alias was set
+            return known if known.alias == "champion" else self._with_alias(known, "challenger")
         from pipeline.model import pyfunc_path
 
         trained = self._find_run(f"tags.bundle = '{card.model}'")
@@ -147,9 +148,11 @@ class Registry:
         self.client.create_model_version(
             name, info.model_uri, run.info.run_id, tags={"bundle": card.model, **tags}, model_id=info.model_id
         )
-        version = self._without_twins(name, card.model)
-        self.client.set_registered_model_alias(name, "challenger", str(version.version))
-        return _value(version, "challenger", card.model)
+        return self._with_alias(_value(self._without_twins(name, card.model), "", card.model), "challenger")
+
+    def _with_alias(self, model: ModelVersion, alias: str) -> ModelVersion:
+        self.client.set_registered_model_alias(model.name, alias, str(model.version))
+        return model.model_copy(update={"alias": alias})
 
     def _without_twins(self, name: str, bundle: str) -> Any:
         """The bundle's version; others of it go: MLflow's client asks again where the answer to a request was lost."""
@@ -195,8 +198,7 @@ class Registry:
         return str(found[0].info.run_id) if found else None
 
     def promote(self, model: ModelVersion) -> ModelVersion:
-        self.client.set_registered_model_alias(model.name, "champion", str(model.version))
-        return model.model_copy(update={"alias": "champion"})
+        return self._with_alias(model, "champion")
 
     def download_bundle(self, model: ModelVersion, into: Path) -> Path:
         """The bundle's folder of a registered version, from MLflow's artifacts."""

@@ -90,6 +90,21 @@ def test_an_answer_that_was_lost_makes_no_second_version(tmp_path: Path, server:
     assert [(model.version, model.bundle) for model in versions] == [(1, CARD.model)]
 
 
+def test_a_version_that_a_killed_run_left_without_its_alias_is_the_challenger_of_the_next(
+    tmp_path: Path, server: services.Service
+) -> None:
+    make_bundle(tmp_path / "bundle")
+    registry = registry_at(server, tmp_path)
+    made = registry.register("generator", tmp_path / "bundle", CARD, {"snapshot": "s"}, {})
+    registry.client.delete_registered_model_alias("generator", "challenger")
+    assert registry.by_alias("generator", "challenger") is None
+    assert registry.register("generator", tmp_path / "bundle", CARD, {"snapshot": "s"}, {}) == made
+    assert registry.by_alias("generator", "challenger") == made
+    registry.promote(made)
+    again = registry.register("generator", tmp_path / "bundle", CARD, {"snapshot": "s"}, {})
+    assert again.alias == "champion" and registry.champion("generator") == again
+
+
 def registry_at(server: services.Service, folder: Path) -> Registry:
     return Registry(server.url, folder / "unused")
 
