@@ -29,6 +29,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = ["train.images_seen=1280", "train.width=8", "train.snapshots=2", "evaluate.classifier_steps=5", NO_FILTERS]
 SMALL += ["evaluate.tstr_images=100", "batches.samples.count=20", "promote.gates={nfd: {at_most: 1000000.0}}"]
 SMALL += ["promote.slack={}", "train.precision=fp32"]  # one way to compute: the fastest one is not always the same
+OF_A_RUN = ("runs/history/", "runs/reports/run-", "var/mlartifacts/")  # one that ends just after its page leaves it
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def torn(workspace: Path) -> list[Path]:
 
 
 def strangers(workspace: Path, like: Path) -> list[str]:
-    """Files that an undisturbed workspace does not have, torn ones aside; names that tell a time or a run are one."""
+    """Files that an undisturbed workspace does not have, but torn ones and those whose names tell a run."""
     return sorted(_names(workspace) - _names(like) - _told(workspace, torn(workspace)))
 
 
@@ -128,4 +129,4 @@ def _told(workspace: Path, paths: list[Path]) -> set[str]:
     for path in paths:
         inside = [path, *path.rglob("*")] if path.is_dir() else [path]
         names |= {one.relative_to(workspace).as_posix() for one in inside}
-    return {name for name in names if not name.startswith(("runs/history/", "var/mlartifacts/"))}
+    return {name for name in names if not name.startswith(OF_A_RUN)}
