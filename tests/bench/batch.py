@@ -5,7 +5,7 @@ others on the machine take is in the rates, and not in CPU seconds.
 
 The model is trained for a moment on the source's images, and candidates are held against all of these.
 
-python -m tests.bench.batch --source ../shared/data/mnist-png.tar.xz --items 100000
+python -m tests.bench.batch --source mnist.tar.xz --items 100000
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def cpu_s() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default="../shared/data/mnist-png.tar.xz")
+    parser.add_argument("--source", required=True)
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--part-items", type=int, default=1000)
     parser.add_argument("--images-seen", type=int, default=100_000, help="how long the model is trained")

@@ -1,6 +1,6 @@
 """Collect, validate and preprocess against the least that could be done: read the archive, decode each image.
 
-python -m tests.bench.ingest --source ../shared/data/mnist-png.tar.xz
+python -m tests.bench.ingest --source mnist.tar.xz
 """
 
 from __future__ import annotations

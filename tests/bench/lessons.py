@@ -1,7 +1,7 @@
 """What training makes of reviews: a champion is judged by a hidden taste, and trained again in five ways.
 
 The taste accepts thick strokes alone, about 30% of what there is; the code under test hears only its verdicts.
-python -m tests.bench.lessons --source ../shared/data/mnist-png.tar.xz --images 48000 [-S train.width=16]
+python -m tests.bench.lessons --source mnist.tar.xz --images 48000 [-S train.width=16]
 """
 
 from __future__ import annotations

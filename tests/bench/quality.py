@@ -1,6 +1,6 @@
 """Quality per minute: our recipe and the tutorial GAN, trained for the same time, judged by the same code.
 
-python -m tests.bench.quality --source ../shared/data/mnist-png.tar.xz --minutes 5 [--seed 0]… [--subset 2000]
+python -m tests.bench.quality --source mnist.tar.xz --minutes 5 [--seed 0]… [--subset 2000]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Speed of training and of generation beside what bounds them: the bare step, the bare forward, the processor.
 
-python -m tests.bench.speed --source ../shared/data/mnist-png.tar.xz [--rounds 5] [-S train.batch=128]
+python -m tests.bench.speed --source mnist.tar.xz [--rounds 5] [-S train.batch=128]
 """
 
 from __future__ import annotations

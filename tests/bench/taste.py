@@ -5,7 +5,7 @@ wrongly once in twenty. Batches of 200 items, all of them reviewed; from the sec
 from several times as many candidates, but for a control arm, and their mix by Thompson sampling. Nothing is trained
 again.
 
-python -m tests.bench.taste --source ../shared/data/mnist-png.tar.xz --images-seen 100000
+python -m tests.bench.taste --source mnist.tar.xz --images-seen 100000
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ def counts(mix: Floats, items: int) -> Integers:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default="../shared/data/mnist-png.tar.xz")
+    parser.add_argument("--source", required=True)
     parser.add_argument("--images-seen", type=int, default=100_000, help="how long the generator is trained")
     parser.add_argument("--taste", action="append", help="thick, slanted, mixed or crossed; all, if none is named")
     parser.add_argument("--seeds", type=int, default=3)
