@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate, CertificateBuilder, KeyUsage, Name
 
 LASTS, RENEWED_BEFORE = timedelta(days=3650), timedelta(days=30)
+START = datetime(1970, 1, 1, tzinfo=UTC)  # whatever the clock said when it was made, no reader's is behind it
 MODE = 0o600
 
 
@@ -27,7 +28,7 @@ def self_made(folder: Path, now: datetime) -> bytes:
     try:
         while True:
             files = _files(folder)
-            for path in reversed(files):  # one made while the clock was ahead is not in force yet
+            for path in reversed(files):  # older ones begin when they were made, which may be in the future
                 leaf = load_chain(found := path.read_bytes(), str(path))[0]
                 if leaf.not_valid_before_utc <= now < leaf.not_valid_after_utc - RENEWED_BEFORE:
                     return found
@@ -81,9 +82,8 @@ def _builder(
 ) -> CertificateBuilder:
     from cryptography import x509
 
-    start = now - timedelta(minutes=5)  # a reader's clock may be behind
     return (
-        x509.CertificateBuilder(issuer, name, key, x509.random_serial_number(), start, now + LASTS)
+        x509.CertificateBuilder(issuer, name, key, x509.random_serial_number(), START, now + LASTS)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), False)
     )

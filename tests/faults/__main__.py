@@ -1,6 +1,6 @@
 """`python -m tests.faults [--kills N] [--seed N] [--only WORDS] [--out FILE]`: every fault for real, and a table of it.
 
-More than half an hour. Exit code 1 where one of them ended otherwise than it should.
+An hour on two cores. Exit code 1 where one of them ended otherwise than it should.
 """
 
 from __future__ import annotations

@@ -106,8 +106,9 @@ FAULTS = (
     ),
     Fault(
         "MLflow gone",
-        "its server killed before a registration; the answer to a registration lost; asked for a champion while gone",
-        "3",
+        "its server killed before a registration; the answer to one lost; a version left without its alias; asked for "
+        "a champion while gone",
+        "4",
         RUN + ", with no training; one version",
         ("tests/faults/test_mlflow.py",),
     ),

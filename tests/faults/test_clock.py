@@ -20,8 +20,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from pipeline.marks.jws import sign_json, verify_json
+from pipeline.marks.keys import load_chain
 from pipeline.marks.self_made import certificates_made, self_made
-from pipeline.marks.trust import load_chain
+from pipeline.marks.signer import SignerSettings, make_signer
+from pipeline.marks.trust import Untrusted
 from tests.faults.loops import dvc_status, make, registered
 from tests.flows.command import genloop
 
@@ -120,12 +123,27 @@ def test_jumping_within_and_between_runs_loses_nothing(tmp_path: Path, clock: Cl
     assert dvc_status(workspace) == {}
 
 
-def test_certificates_made_while_the_clock_was_wrong_are_in_nobodys_way(tmp_path: Path) -> None:
+def test_what_was_signed_while_the_clock_was_wrong_can_be_read_at_any_time_before_and_after(tmp_path: Path) -> None:
     now = datetime.now(UTC)
     right = self_made(tmp_path, now)
-    ahead, behind = self_made(tmp_path, now + timedelta(days=4000)), self_made(tmp_path, now - timedelta(days=400))
-    assert len({right, ahead, behind}) == 3
-    signed = load_chain(self_made(tmp_path, now), "it")[0]
-    assert signed.not_valid_before_utc <= now < signed.not_valid_after_utc
-    assert self_made(tmp_path, now) == self_made(tmp_path, now)  # none is made anew
-    assert certificates_made(tmp_path).count(b"BEGIN CERTIFICATE") == 2 * 3
+    ahead = self_made(tmp_path, now + timedelta(days=4000))
+    assert right != ahead
+    for days in (-20_000, -400, 0, 4000):
+        assert self_made(tmp_path, now + timedelta(days=days)) == ahead  # none is made anew
+    signed = sign_json({"a": 1}, make_signer(SignerSettings(), tmp_path))
+    for days in (-20_000, -400, 0, 4000):
+        assert verify_json(signed, certificates_made(tmp_path), now + timedelta(days=days)) == {"a": 1}
+    with pytest.raises(Untrusted, match="in force"):
+        verify_json(signed, certificates_made(tmp_path), now + timedelta(days=8000))
+
+
+def test_one_that_begins_in_the_future_is_in_nobodys_way(tmp_path: Path) -> None:
+    """As earlier versions of genloop made them while the clock was ahead."""
+    now = datetime.now(UTC)
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr("pipeline.marks.self_made.START", now + timedelta(days=30))
+        future = self_made(tmp_path, now + timedelta(days=31))
+    used = self_made(tmp_path, now)
+    assert used != future and load_chain(used, "it")[0].not_valid_before_utc <= now
+    assert self_made(tmp_path, now) == used
+    assert certificates_made(tmp_path).count(b"BEGIN CERTIFICATE") == 2 * 2
